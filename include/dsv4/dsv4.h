@@ -1,0 +1,347 @@
+// dsv4: run DeepSeek-V4 models on ordinary CPUs, exactly. The one public header of libdsv4.
+//
+//   auto engine = dsv4::Engine::Open("models/needle-text");
+//   auto session = engine->NewSession();
+//   auto prompt = engine->tokenizer()->Encode("Once upon a time");
+//   auto text = dsv4::Generate(*session, *prompt, {}, [](std::string_view text) { ... });
+//
+//   std::vector<dsv4::Message> messages{{.content = "Who wrote Emma?"}};
+//   auto reply = dsv4::Respond(*session, messages, {}, {}, [](const dsv4::ReplyEvent& e) { ... });
+//   messages.push_back(reply->message);
+//
+// Errors: everything that can fail because of a file, a request or a token returns a Result with a
+// one-line message; nothing throws, prints or exits. Lifetimes: an Engine must outlive its
+// sessions; both may be moved. Threads: an Engine may be used from several threads, which then take
+// turns; a Session must be used by one thread at a time. Exactness: a token's result depends only
+// on the tokens before it in its own session, bit for bit, whatever the chunking, the batch and the
+// number of threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dsv4/result.h"
+
+namespace dsv4 {
+
+using TokenId = int32_t;
+
+// kReference has every rounding point of the released model; kF32 has none: weights expanded, all
+// arithmetic and caches in fp32.
+enum class Precision : uint8_t { kReference, kF32 };
+
+struct EngineOptions {
+  int64_t threads = 0;  // 0: as many as the process may use
+  Precision precision = Precision::kReference;
+  int64_t chunk = 256;  // rows that one pass through the layers takes; bounds scratch memory
+};
+
+// Immutable; any thread may use it.
+class Tokenizer {
+ public:
+  // `path` is a tokenizer.json or a directory that holds one.
+  static Result<Tokenizer> Load(const std::string& path);
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // Adds neither BOS nor EOS. With match_added false, literals of control tokens are ordinary text:
+  // use it for text from people who must not inject them. Text must be UTF-8.
+  Result<std::vector<TokenId>> Encode(std::string_view utf8, bool match_added = true) const;
+
+  // The bytes of the tokens one after another; they need not be UTF-8.
+  Result<std::string> Decode(std::span<const TokenId> tokens, bool skip_special = false) const;
+
+  // The id of a control token by its literal.
+  std::optional<TokenId> FindAdded(std::string_view literal) const;
+  bool IsAdded(TokenId token) const;
+
+ private:
+  friend class Engine;
+  friend class TextStream;
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<const Impl> impl);
+  std::unique_ptr<const Impl> impl_;
+};
+
+// Turns tokens that arrive one by one into text, holding back incomplete characters and anything
+// that may still become one of the stop strings. The tokenizer must outlive it.
+class TextStream {
+ public:
+  explicit TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings = {});
+  TextStream(TextStream&&) noexcept;
+  ~TextStream();
+
+  // The text that is now certain. After a stop string was found, nothing more comes out.
+  Result<std::string> Feed(TokenId token);
+  std::string Finish();  // what was held back
+  bool stopped() const;  // a stop string was found; it is not part of the text
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Facts about the model of an engine, for callers that size buffers or show them.
+struct ModelInfo {
+  int64_t vocab_size = 0;               // V, the width of logits
+  int64_t hidden_size = 0;              // d
+  int64_t num_hidden_layers = 0;        // L
+  int64_t max_position_embeddings = 0;  // the longest session
+  TokenId bos_token_id = 0;
+  TokenId eos_token_id = 0;
+  bool has_mtp = false;  // MTP logits can be asked for
+};
+
+enum class LogitRows : uint8_t { kNone, kLast, kAll };
+
+class Session;
+
+// New tokens of one session, at least one, every id in [0, V).
+struct Work {
+  Session* session = nullptr;
+  std::span<const TokenId> tokens;
+  LogitRows logits = LogitRows::kLast;
+  LogitRows mtp_logits = LogitRows::kNone;  // needs a session made with `mtp`
+};
+
+struct WorkLogits {
+  std::vector<float> logits;  // [rows asked for, V]; row i follows token i
+  // [rows, V]; row i belongs to position i and token i + 1 and predicts token i + 2. Feeding T
+  // tokens completes T rows, or T - 1 if they are the session's first.
+  std::vector<float> mtp_logits;
+};
+
+struct SamplingOptions {
+  double temperature = 1.0;         // 0: greedy, ties to the lower id
+  double top_p = 1.0;               // in (0, 1]; 1: off
+  int64_t top_k = 0;                // 0: off
+  double min_p = 0.0;               // relative to the most likely token; 0: off
+  double repetition_penalty = 1.0;  // divides positive, multiplies negative logits of seen tokens
+  double presence_penalty = 0.0;    // subtracted once from every generated token
+  double frequency_penalty = 0.0;   // subtracted for every time a token was generated
+  std::map<TokenId, double> logit_bias{};
+  uint64_t seed = 0;  // same seed and instruction set, same tokens
+};
+
+class Engine {
+ public:
+  // Maps a checkpoint directory in the published layout (config.json, safetensors, optionally
+  // tokenizer.json and generation_config.json). Nothing is converted or copied.
+  static Result<Engine> Open(const std::string& directory, const EngineOptions& options = {});
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
+
+  const ModelInfo& info() const;
+  int64_t threads() const;
+  std::string_view isa() const;        // "avx512", "avx2" or "scalar"
+  const Tokenizer* tokenizer() const;  // null if the directory has no tokenizer.json
+
+  // Sampling defaults of generation_config.json.
+  SamplingOptions default_sampling() const;
+
+  // An empty session. With `mtp` it keeps what MTP logits need; an error if the model has no MTP.
+  Result<Session> NewSession(bool mtp = false) const;
+
+  // Advances every session by its tokens, in one ragged batch. All works are checked before any
+  // session changes. `progress(tokens done, tokens in all)` is called between passes; when it
+  // returns false the call ends early with an error and the sessions keep what was done.
+  Result<std::vector<WorkLogits>> Forward(
+      std::span<const Work> works,
+      const std::function<bool(int64_t, int64_t)>& progress = nullptr) const;
+
+ private:
+  friend class Session;
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// One timeline of tokens and the state that they leave.
+class Session {
+ public:
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  std::span<const TokenId> tokens() const;  // processed so far
+  int64_t size() const { return static_cast<int64_t>(tokens().size()); }
+  int64_t state_bytes() const;         // of rows, window and open groups
+  const Tokenizer* tokenizer() const;  // of the engine
+  const ModelInfo& info() const;
+
+  void Clear();  // back to an empty session
+
+  // Engine::Forward for this session alone: logits [V] after the last token.
+  Result<std::vector<float>> Append(
+      std::span<const TokenId> tokens,
+      const std::function<bool(int64_t, int64_t)>& progress = nullptr);
+
+ private:
+  friend class Engine;
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Draws tokens; keeps the random state and the counts for the penalties.
+class Sampler {
+ public:
+  // Refuses options outside their ranges.
+  static Result<Sampler> Create(const SamplingOptions& options);
+  Sampler(Sampler&&) noexcept;
+  ~Sampler();
+
+  // Tokens of the prompt, which the repetition penalty sees.
+  void AcceptPrompt(std::span<const TokenId> tokens);
+
+  // Order: bias and penalties, temperature, top-k, top-p, min-p. logits is [V].
+  TokenId Sample(std::span<const float> logits);
+
+ private:
+  struct Impl;
+  explicit Sampler(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct GenerateOptions {
+  SamplingOptions sampling{};
+  int64_t max_tokens = 512;
+  std::vector<TokenId> stop_tokens{};  // besides the model's EOS
+  std::vector<std::string> stop_strings{};
+  std::function<bool(int64_t, int64_t)> prompt_progress{};  // as in Engine::Forward
+};
+
+enum class FinishReason : uint8_t { kStopToken, kStopString, kLength, kContext, kCancelled };
+
+struct Generation {
+  std::vector<TokenId> tokens;  // sampled, the stop token included
+  std::string text;             // without stop token and stop string
+  FinishReason finish = FinishReason::kLength;
+  int64_t prompt_tokens = 0;
+  double prompt_seconds = 0;
+  double decode_seconds = 0;
+};
+
+// Feeds `prompt`, which must not be empty, and samples until something stops it. The last sampled
+// token is not fed back: to go on, feed it first. `on_text` gets each piece of text as it becomes
+// certain and ends the reply by returning false.
+Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
+                            const GenerateOptions& options,
+                            const std::function<bool(std::string_view)>& on_text = nullptr);
+
+// ---- Chat: messages to tokens, and replies back to messages ----
+
+enum class Role : uint8_t { kSystem, kDeveloper, kUser, kAssistant, kTool, kLatestReminder };
+
+struct ToolCall {
+  std::string id{};  // chosen by the program: models do not make ids
+  std::string name{};
+  std::string arguments{};  // JSON text of an object
+  bool complete = true;     // false: the reply ended inside the call
+};
+
+// One message of a conversation. Every text is UTF-8 and may come from anybody: literals of control
+// tokens in it stay ordinary text. Meant for designated initializers:
+// {.role = Role::kUser, .content = "Hi"}.
+struct Message {
+  Role role = Role::kUser;
+  std::string content{};
+  std::string reasoning{};             // kAssistant
+  std::vector<ToolCall> tool_calls{};  // kAssistant
+  std::string tool_call_id{};          // kTool: the call whose result `content` is
+  std::string tools{};                 // kSystem, kDeveloper: JSON array of OpenAI tools; "": none
+  std::string response_format{};       // kSystem, kDeveloper: JSON; "": none
+  std::string task{};                  // kUser: a quick instruction such as "title"; "": none
+  bool unfinished = false;             // kAssistant, the last message: the reply goes on after it
+};
+
+// kHigh is the model's usual reasoning; kMax asks for more and wants a context of 384K tokens.
+enum class Thinking : uint8_t { kNone, kHigh, kMax };
+
+struct ChatOptions {
+  Thinking thinking = Thinking::kNone;
+  // Keep the reasoning of replies before the last user turn. The published format leaves it out,
+  // unless there are tools, so that with reasoning every turn reads the reply before it again; when
+  // it is kept, a session only grows.
+  bool keep_reasoning = false;
+};
+
+// Whether the tokenizer has the control tokens that every conversation needs.
+bool HasChatFormat(const Tokenizer& tokenizer);
+
+struct ChatPrompt {
+  int64_t kept = 0;             // so many of the held tokens begin the conversation
+  std::vector<TokenId> tokens;  // what follows them, up to the opener of the reply
+};
+
+// The tokens of a conversation, exactly as the encoder published with the model writes it. `held`
+// is what a session holds already: sampled tokens are kept as they are where their text is what the
+// message says, and a control token only ever equals a control token. If `kept` is less than
+// held.size(), the conversation departs from the session there.
+Result<ChatPrompt> RenderChat(const Tokenizer& tokenizer, std::span<const Message> messages,
+                              const ChatOptions& options, std::span<const TokenId> held = {});
+
+// A piece of a reply. Pieces of one kind, joined, are the fields of the message.
+struct ReplyEvent {
+  enum class Kind : uint8_t {
+    kReasoning,  // text of the reasoning
+    kContent,    // text of the content
+    kCallStart,  // name of a function
+    kArguments,  // JSON text of the call that started last
+    kCallEnd,
+  };
+  Kind kind = Kind::kContent;
+  std::string text;
+};
+
+struct ParsedReply {
+  Message message;                   // of kAssistant; tool calls have no ids
+  std::vector<std::string> repairs;  // what was wrong with the markup, one line each; usually none
+};
+
+// Takes a reply apart while it is generated. Text may arrive cut anywhere; the events, joined, and
+// the message are the same for every way of cutting. Damaged markup is repaired, never refused.
+class ReplyParser {
+ public:
+  using OnEvent = std::function<void(const ReplyEvent&)>;
+
+  // `options` as the prompt was rendered with; kNone where a task is answered or an unfinished
+  // reply goes on.
+  explicit ReplyParser(const ChatOptions& options, OnEvent on_event = nullptr);
+  ReplyParser(ReplyParser&&) noexcept;
+  ReplyParser& operator=(ReplyParser&&) noexcept;
+  ~ReplyParser();
+
+  void Feed(std::string_view text);
+  // The reply ended: hands out the last events. Call it once, last.
+  ParsedReply Finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct ChatReply {
+  Message message;  // to be appended to the conversation, or to its unfinished message
+  std::vector<std::string> repairs;
+  int64_t kept_tokens = 0;  // of the prompt that the session held already
+  Generation generation;    // prompt_tokens: those that were fed
+};
+
+// One turn: feeds the session what it does not hold of the conversation, samples the reply and
+// takes it apart. A session that holds anything else starts over. `on_event` ends the reply by
+// returning false.
+Result<ChatReply> Respond(Session& session, std::span<const Message> messages,
+                          const ChatOptions& chat, const GenerateOptions& options,
+                          const std::function<bool(const ReplyEvent&)>& on_event = nullptr);
+
+}  // namespace dsv4

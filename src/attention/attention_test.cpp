@@ -1,0 +1,228 @@
+// Attention over rows, pooling and selection against the plain reference, with shapes that the
+// fixture models do not have.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "attention/compressor.h"
+#include "attention/indexer.h"
+#include "attention/sparse_attention.h"
+#include "kernels/kernels.h"
+#include "kernels/reference/reference.h"
+#include "support/random_values.h"
+#include "tensor/number_formats.h"
+
+namespace dsv {
+namespace {
+
+using testing::RandomFloats;
+using testing::ToDouble;
+
+using Floats = std::vector<float>;
+
+struct Context {
+  explicit Context(Precision precision, int64_t threads = 2)
+      : pool(threads), op{**SelectKernels(ForcedIsa()), pool, precision} {}
+  ThreadPool pool;
+  OpContext op;
+};
+
+class RowList : public RowSource {
+ public:
+  RowList(const Floats& rows, int64_t width) : rows_(rows), width_(width) {}
+  int64_t size() const override { return static_cast<int64_t>(rows_.size()) / width_; }
+  void Read(int64_t begin, int64_t count, float* out) const override {
+    std::copy_n(rows_.begin() + begin * width_, count * width_, out);
+  }
+
+ private:
+  const Floats& rows_;
+  int64_t width_;
+};
+
+reference::Matrix<double> Rows(const Floats& values, int64_t width) {
+  reference::Matrix<double> rows;
+  for (auto at = values.begin(); at != values.end(); at += width) {
+    rows.push_back(ToDouble({at, at + width}));
+  }
+  return rows;
+}
+
+Floats Attend(const Context& context, const Floats& q, const Floats& rows, const Floats& sink,
+              int64_t width) {
+  AttentionScratch scratch;
+  Floats out(q.size(), NAN);
+  SparseAttention(context.op, q.data(), static_cast<int64_t>(sink.size()), width,
+                  RowList(rows, width), sink.data(), scratch, out.data());
+  return out;
+}
+
+TEST(SparseAttention, EqualsTheReference) {
+  const Context f32(Precision::kF32);
+  const Context rounding(Precision::kReference);
+  for (const int64_t heads : {1, 2, 5, 11}) {
+    for (const int64_t n : {1, 2, 63, 64, 65, 130, 200}) {
+      const int64_t width = n % 2 == 0 ? 40 : 33;
+      auto q = RandomFloats(static_cast<size_t>(heads * width), 1);
+      auto rows = RandomFloats(static_cast<size_t>(n * width), 2);
+      for (float& value : q) value = RoundBf16(value * 4);
+      for (float& value : rows) value = RoundBf16(value * 2);
+      const auto sink = RandomFloats(static_cast<size_t>(heads), 3);
+      const auto expected =
+          reference::SparseAttention(Rows(q, width), Rows(rows, width), ToDouble(sink));
+      const Floats exact = Attend(f32, q, rows, sink, width);
+      const Floats rounded = Attend(rounding, q, rows, sink, width);
+      for (int64_t i = 0; i < heads * width; ++i) {
+        const double wanted =
+            expected[static_cast<size_t>(i / width)][static_cast<size_t>(i % width)];
+        EXPECT_NEAR(exact[static_cast<size_t>(i)], wanted, 4e-6);
+        // p and the result are rounded to bf16: 2^-9 of the values each
+        EXPECT_NEAR(rounded[static_cast<size_t>(i)], wanted, 0.01);
+        EXPECT_EQ(rounded[static_cast<size_t>(i)], RoundBf16(rounded[static_cast<size_t>(i)]));
+      }
+    }
+  }
+}
+
+TEST(SparseAttention, SinkOfAnySize) {
+  const Context context(Precision::kReference);
+  const Floats q{1, 0, 0, 1};
+  const Floats rows{3, 1, 2, -1};
+  // A sink that overflows exp takes everything.
+  EXPECT_EQ(Attend(context, q, rows, {1000, 1000}, 2), (Floats{0, 0, 0, 0}));
+  // One that underflows takes nothing: with one row the output is that row.
+  EXPECT_EQ(Attend(context, q, {3, 1}, {-1000, -1000}, 2), (Floats{3, 1, 3, 1}));
+  const float inf = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(Attend(context, q, {3, 1}, {-inf, -inf}, 2), (Floats{3, 1, 3, 1}));
+}
+
+TEST(PoolGroup, IsASoftmaxPerChannel) {
+  for (const bool overlap : {false, true}) {
+    const int64_t width = 6;
+    const int64_t row_width = overlap ? 2 * width : width;
+    const size_t n = overlap ? 8 : 128;
+    auto kv = RandomFloats(n * static_cast<size_t>(row_width), 1);
+    auto gate = RandomFloats(kv.size(), 2);
+    for (float& value : gate) value *= 10;
+    for (const size_t missing : {size_t{0}, overlap ? size_t{4} : size_t{0}}) {
+      std::vector<const float*> kv_rows;
+      std::vector<const float*> gate_rows;
+      for (size_t r = 0; r < n; ++r) {
+        const auto at = static_cast<int64_t>(r) * row_width;
+        kv_rows.push_back(r < missing ? nullptr : kv.data() + at);
+        gate_rows.push_back(r < missing ? nullptr : gate.data() + at);
+      }
+      Floats out(static_cast<size_t>(width));
+      PoolGroup(kv_rows, gate_rows, overlap, width, out.data());
+      for (int64_t i = 0; i < width; ++i) {
+        reference::Vector<double> logits;
+        reference::Vector<double> values;
+        for (size_t r = missing; r < n; ++r) {
+          // Overlapping groups: the previous group's first half, the current group's second half.
+          const int64_t channel = overlap && r >= n / 2 ? width + i : i;
+          logits.push_back(gate_rows[r][channel]);
+          values.push_back(kv_rows[r][channel]);
+        }
+        EXPECT_NEAR(out[static_cast<size_t>(i)], reference::Dot(reference::Softmax(logits), values),
+                    1e-6);
+      }
+    }
+  }
+}
+
+ModelConfig IndexConfig(int64_t heads, int64_t head_dim, int64_t top_k) {
+  ModelConfig config;
+  config.index_n_heads = heads;
+  config.index_head_dim = head_dim;
+  config.index_topk = top_k;
+  config.rms_norm_eps = 1e-6;
+  return config;
+}
+
+// Appendix A.5: rows visible at t = 0, 1, 2, 3, 4, 6, 7, 8 are 0, 0, 0, 1, 1, 1, 2, 2.
+TEST(Indexer, SeesTheGroupThatItsTokenCloses) {
+  const Context context(Precision::kReference);
+  const IndexerWeights weights;
+  const std::vector<float> frequencies;
+  const Indexer indexer(weights, IndexConfig(1, 32, 100), frequencies);
+  const RowStore keys(32, Precision::kReference);
+  std::vector<std::vector<int64_t>> selected(9);
+  indexer.Select(context.op, {0, 9, 0}, nullptr, nullptr, keys, selected.data());
+  const std::vector<size_t> visible{0, 0, 0, 1, 1, 1, 1, 2, 2};
+  for (size_t t = 0; t < 9; ++t) EXPECT_EQ(selected[t].size(), visible[t]) << t;
+  EXPECT_EQ(selected[8], (std::vector<int64_t>{0, 1}));
+}
+
+// Scores by the definition of section 4.8 in double.
+std::vector<float> Scores(const Floats& iq, const Floats& w, const Floats& keys, int64_t width,
+                          int64_t visible) {
+  std::vector<float> scores;
+  for (int64_t s = 0; s < visible; ++s) {
+    double sum = 0;
+    for (size_t h = 0; h < w.size(); ++h) {
+      double dot = 0;
+      for (int64_t i = 0; i < width; ++i) {
+        dot += static_cast<double>(iq[h * static_cast<size_t>(width) + static_cast<size_t>(i)]) *
+               keys[static_cast<size_t>(s * width + i)];
+      }
+      sum += std::max(dot, 0.0) * w[h];
+    }
+    scores.push_back(static_cast<float>(sum));
+  }
+  return scores;
+}
+
+TEST(Indexer, SelectsTheLargestScores) {
+  constexpr int64_t kHeads = 3;
+  constexpr int64_t kWidth = 32;
+  const IndexerWeights weights;
+  const std::vector<float> frequencies;
+  const Context one(Precision::kF32, 1);
+  const Context three(Precision::kF32, 3);
+  for (const int64_t top_k : {1, 8, 40}) {
+    const Indexer indexer(weights, IndexConfig(kHeads, kWidth, top_k), frequencies);
+    // Small integers times halves: the dot products are exact, and ties are frequent.
+    auto keys = RandomFloats(200 * kWidth, 4);
+    for (float& value : keys) value = std::round(value * 2);
+    RowStore store(kWidth, Precision::kF32);
+    for (int64_t s = 0; s < 200; ++s) store.Append(keys.data() + s * kWidth);
+    for (const int64_t position : {0, 150, 530, 759}) {
+      const int64_t rows = 21;
+      auto iq = RandomFloats(static_cast<size_t>(rows * kHeads * kWidth), 5);
+      for (float& value : iq) value = std::round(value * 2) / 2;
+      auto w = RandomFloats(static_cast<size_t>(rows * kHeads), 6);
+      for (float& value : w) value = std::round(value * 2);
+      const Segment segment{0, rows, position};
+      std::vector<std::vector<int64_t>> selected(rows);
+      std::vector<std::vector<int64_t>> threaded(rows);
+      indexer.Select(one.op, segment, iq.data(), w.data(), store, selected.data());
+      indexer.Select(three.op, segment, iq.data(), w.data(), store, threaded.data());
+      EXPECT_EQ(selected, threaded);
+      for (int64_t t = 0; t < rows; ++t) {
+        const auto query = iq.begin() + t * kHeads * kWidth;
+        const auto scores = Scores({query, query + kHeads * kWidth},
+                                   {w.begin() + t * kHeads, w.begin() + (t + 1) * kHeads}, keys,
+                                   kWidth, (position + t + 1) / 4);
+        EXPECT_EQ(selected[static_cast<size_t>(t)], reference::TopK(scores, top_k))
+            << "top " << top_k << " position " << position + t;
+      }
+    }
+  }
+}
+
+TEST(CombineIndexScores, RoundsEveryStepAndKeepsNegativeScores) {
+  const Context context(Precision::kReference);
+  const Floats dots{1.00390625F, -5, 2, 3, 1, 0};  // [2 heads, 3 keys]
+  const Floats w{-0.5F, 0.25F};
+  Floats scores(3);
+  CombineIndexScores(context.op, dots.data(), 3, w.data(), 2, 3, scores.data());
+  // b16(1.00390625) = 1; relu(-5) = 0; 0 * 0.25 = 0
+  EXPECT_EQ(scores, (Floats{-0.5F + 0.75F, 0.25F, -1.0F}));
+}
+
+}  // namespace
+}  // namespace dsv

@@ -1,0 +1,47 @@
+// Everything that one session remembers (spec 6.1): rows that grow with the context, and a tail of
+// constant size.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cache/row_store.h"
+#include "cache/window_ring.h"
+
+namespace dsv {
+
+// Inputs of compressed rows that are still to be formed: kappa and gamma (with its position term)
+// of the open group and, for overlapping groups (m = 4), of the group before it.
+struct OpenGroup {
+  int64_t first_position = 0;  // of the first row below
+  std::vector<float> kv;       // [rows, width]
+  std::vector<float> gate;     // [rows, width]
+
+  int64_t Bytes() const { return static_cast<int64_t>((kv.size() + gate.size()) * sizeof(float)); }
+};
+
+struct LayerState {
+  WindowRing window;
+  std::optional<RowStore> rows;  // CSA, HCA
+  std::optional<RowStore> keys;  // CSA
+  OpenGroup open;                // CSA, HCA
+  OpenGroup index_open;          // CSA
+
+  int64_t Bytes() const;
+};
+
+struct MtpState {
+  LayerState layer;
+  std::vector<float> streams;  // [n, d]: the main model's streams of the last position
+};
+
+struct SessionState {
+  int64_t tokens = 0;  // processed so far
+  std::vector<LayerState> layers;
+  std::optional<MtpState> mtp;  // only in sessions that want MTP logits
+
+  int64_t Bytes() const;
+};
+
+}  // namespace dsv

@@ -1,0 +1,181 @@
+#include "checkpoint/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "checkpoint/weights_table.h"
+
+namespace dsv {
+namespace {
+
+enum class Content : uint8_t { kValues, kScales, kExpertIds };
+
+struct Job {
+  std::string name;
+  const TensorView* view;
+  Content content;
+};
+
+// The element at row-major position `at` as "[i, j]".
+std::string IndexText(const std::vector<int64_t>& shape, int64_t at) {
+  std::vector<int64_t> index(shape.size());
+  for (size_t i = shape.size(); i-- > 0;) {
+    index[i] = at % shape[i];
+    at /= shape[i];
+  }
+  return fmt::format("[{}]", fmt::join(index, ", "));
+}
+
+// Position of the first element with is_bad, or -1. The block loop has no branch on the data, so
+// that it vectorises.
+template <class T, class IsBad>
+int64_t FindBad(const std::byte* data, int64_t count, IsBad is_bad) {
+  constexpr int64_t kBlock = 4096;
+  T block[kBlock];
+  for (int64_t start = 0; start < count; start += kBlock) {
+    const int64_t size = std::min(kBlock, count - start);
+    std::memcpy(block, data + start * static_cast<int64_t>(sizeof(T)),
+                static_cast<size_t>(size) * sizeof(T));
+    bool any = false;
+    for (int64_t i = 0; i < size; ++i) any |= is_bad(block[i]);
+    if (!any) continue;
+    return start + (std::find_if(block, block + size, is_bad) - block);
+  }
+  return -1;
+}
+
+int64_t FindBadElement(const Job& job, int64_t first, int64_t count) {
+  const std::byte* data = job.view->data + first * DTypeSize(job.view->dtype);
+  switch (job.view->dtype) {
+    case DType::kF8E4M3:
+      return FindBad<uint8_t>(data, count, [](uint8_t v) { return (v & 0x7F) == 0x7F; });
+    case DType::kF8E8M0:
+      return FindBad<uint8_t>(data, count, [](uint8_t v) { return v == 0xFF; });
+    case DType::kBF16:
+      return FindBad<uint16_t>(data, count, [](uint16_t v) { return (v & 0x7FFF) > 0x7F80; });
+    case DType::kF32: {
+      const uint32_t largest =
+          job.content == Content::kScales ? 0x7F7FFFFF : 0x7F800000;  // infinity, NaN above
+      return FindBad<uint32_t>(data, count, [=](uint32_t v) { return (v & 0x7FFFFFFF) > largest; });
+    }
+    case DType::kI8:
+    case DType::kI64:
+      return -1;
+  }
+  return -1;
+}
+
+// Empty if the rows [first, first + count) of tid2eid are sound (spec 4.9).
+std::string CheckTokenTable(const TensorView& table, int64_t experts, int64_t first,
+                            int64_t count) {
+  const int64_t columns = table.shape[1];
+  std::vector<int64_t> row(static_cast<size_t>(columns));
+  for (int64_t token = first; token < first + count; ++token) {
+    std::memcpy(row.data(), table.data + token * columns * 8, row.size() * 8);
+    for (int64_t i = 0; i < columns; ++i) {
+      const int64_t id = row[static_cast<size_t>(i)];
+      if (id < 0 || id >= experts) {
+        return fmt::format("[{}, {}] is {}, expected an expert id below {}", token, i, id, experts);
+      }
+    }
+    std::sort(row.begin(), row.end());
+    const auto twice = std::adjacent_find(row.begin(), row.end());
+    if (twice != row.end()) return fmt::format("row {} names expert {} twice", token, *twice);
+  }
+  return "";
+}
+
+std::string_view BadValueName(const Job& job) {
+  if (job.view->dtype == DType::kF32 && job.content == Content::kScales) return "is not finite";
+  return "is NaN";
+}
+
+// Goes through a tensor in pieces of a few megabytes so that progress moves.
+class Verifier {
+ public:
+  Verifier(const ModelConfig& config, const VerifyProgress& progress, int64_t total)
+      : config_(config), progress_(progress), total_(total) {}
+
+  // Empty if the tensor is sound.
+  std::string Check(const Job& job) {
+    const bool is_table = job.content == Content::kExpertIds;
+    const int64_t unit = is_table ? job.view->shape[1] * 8 : DTypeSize(job.view->dtype);
+    const int64_t units = unit == 0 ? 0 : job.view->Bytes() / unit;
+    const int64_t step = std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(unit, 1));
+    std::string problem;
+    for (int64_t first = 0; first < units; first += step) {
+      const int64_t count = std::min(step, units - first);
+      if (problem.empty()) problem = CheckPiece(job, first, count);
+      done_ += count * unit;
+      if (progress_) progress_(done_, total_);
+    }
+    return problem;
+  }
+
+ private:
+  static constexpr int64_t kPieceBytes = 8 << 20;
+
+  std::string CheckPiece(const Job& job, int64_t first, int64_t count) const {
+    if (job.content == Content::kExpertIds) {
+      return CheckTokenTable(*job.view, config_.n_routed_experts, first, count);
+    }
+    const int64_t bad = FindBadElement(job, first, count);
+    if (bad < 0) return "";
+    return fmt::format("{} {} ({})", IndexText(job.view->shape, first + bad), BadValueName(job),
+                       DTypeName(job.view->dtype));
+  }
+
+  const ModelConfig& config_;
+  const VerifyProgress& progress_;
+  int64_t total_;
+  int64_t done_ = 0;
+};
+
+bool CanCheck(const TensorView& view, Content content) {
+  if (content != Content::kExpertIds) return view.dtype != DType::kI8 && view.dtype != DType::kI64;
+  return view.dtype == DType::kI64 && view.shape.size() == 2;
+}
+
+std::vector<Job> FindJobs(const ModelConfig& config, const Checkpoint& checkpoint) {
+  std::vector<Job> jobs;
+  const auto add = [&](std::string name, Content content) {
+    const TensorView* view = checkpoint.Find(name);
+    if (view != nullptr && CanCheck(*view, content)) {
+      jobs.push_back({std::move(name), view, content});
+    }
+  };
+  ForEachWeight(config, DetectDraft(config, checkpoint), [&](const WeightEntry& entry) {
+    const std::string name(entry.name);
+    if (entry.IsLinear()) {
+      add(name + ".weight", Content::kValues);
+      add(name + ".scale", Content::kScales);
+    } else {
+      const bool is_table = entry.kind == WeightKind::kTokenTable;
+      add(name, is_table ? Content::kExpertIds : Content::kValues);
+    }
+    return true;
+  });
+  return jobs;
+}
+
+}  // namespace
+
+std::vector<std::string> VerifyData(const ModelConfig& config, const Checkpoint& checkpoint,
+                                    const VerifyProgress& progress) {
+  const std::vector<Job> jobs = FindJobs(config, checkpoint);
+  int64_t total = 0;
+  for (const Job& job : jobs) total += job.view->Bytes();
+  Verifier verifier(config, progress, total);
+  std::vector<std::string> problems;
+  for (const Job& job : jobs) {
+    const std::string problem = verifier.Check(job);
+    if (problem.empty()) continue;
+    problems.push_back(
+        OneLine(fmt::format("{}: tensor {}: {}", checkpoint.FileOf(job.name), job.name, problem)));
+  }
+  return problems;
+}
+
+}  // namespace dsv

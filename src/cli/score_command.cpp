@@ -1,0 +1,165 @@
+// dsv4 score: logits of given tokens for programs, or the likelihood of a text for people.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/model_flags.h"
+#include "cli/progress.h"
+#include "dsv4/dsv4.h"
+#include "io/safetensors.h"
+#include "tensor/number_formats.h"
+
+namespace dsv::cli {
+namespace {
+
+// The logits of at most this many tokens are in memory at once.
+constexpr int64_t kMaxScoreBlock = 1024;
+
+struct ScoreFlags {
+  ModelFlags model;
+  std::string tokens;
+  std::string logits;
+  std::string text;
+  bool mtp = false;
+};
+
+Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
+  DSV_ASSIGN(const SafetensorsFile file, SafetensorsFile::Open(path));
+  const TensorView* view = file.Find("tokens");
+  if (view == nullptr) return Fail("{}: expected a tensor named tokens, found none", path);
+  if (view->dtype != DType::kI64 || view->shape.size() != 1) {
+    return Fail("{}: tokens: expected I64 of one dimension, found {} of {}", path,
+                DTypeName(view->dtype), view->shape.size());
+  }
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < view->Elements(); ++i) {
+    const auto id = LoadUnaligned<int64_t>(view->data + 8 * i);
+    if (id < 0 || id > INT32_MAX) {
+      return Fail("{}: tokens[{}]: expected a token id, found {}", path, i, id);
+    }
+    tokens.push_back(static_cast<int32_t>(id));
+  }
+  if (tokens.empty()) return Fail("{}: tokens: expected at least one token, found none", path);
+  return tokens;
+}
+
+// Feeds all tokens and hands out the logits of each block: visit(first token, result).
+template <class Visitor>
+Status ForEachBlock(const dsv4::Engine& engine, const ScoreFlags& flags,
+                    const std::vector<int32_t>& tokens, Visitor&& visit) {
+  const int64_t limit = engine.info().max_position_embeddings;
+  if (static_cast<int64_t>(tokens.size()) > limit) {
+    return Fail("context: expected at most {} tokens (max_position_embeddings), found {}", limit,
+                tokens.size());
+  }
+  DSV_ASSIGN(dsv4::Session session, engine.NewSession(flags.mtp));
+  Progress progress("scoring", "tokens", static_cast<int64_t>(tokens.size()));
+  const auto mtp = flags.mtp ? dsv4::LogitRows::kAll : dsv4::LogitRows::kNone;
+  const auto block = static_cast<size_t>(std::min(flags.model.chunk, kMaxScoreBlock));
+  for (size_t begin = 0; begin < tokens.size(); begin += block) {
+    const size_t count = std::min(block, tokens.size() - begin);
+    const dsv4::Work work{&session, std::span(tokens).subspan(begin, count), dsv4::LogitRows::kAll,
+                          mtp};
+    DSV_ASSIGN(const auto results, engine.Forward(std::span(&work, 1)));
+    DSV_TRY(visit(begin, results.front()));
+    progress.Update(static_cast<int64_t>(begin + count));
+  }
+  return {};
+}
+
+Status WriteLogits(const ScoreFlags& flags) {
+  DSV_ASSIGN(const std::vector<int32_t> tokens, ReadTokens(flags.tokens));
+  DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
+  const auto t = static_cast<int64_t>(tokens.size());
+  const int64_t vocab = engine.info().vocab_size;
+  std::vector<SafetensorsWriter::Entry> entries{{"logits", DType::kF32, {t, vocab}}};
+  if (flags.mtp) entries.push_back({"mtp_logits", DType::kF32, {t - 1, vocab}});
+  for (const int32_t token : tokens) {
+    if (token >= vocab) {
+      return Fail("{}: tokens: expected ids below {}, found {}", flags.tokens, vocab, token);
+    }
+  }
+  DSV_ASSIGN(SafetensorsWriter writer, SafetensorsWriter::Create(flags.logits, entries));
+  const auto write = [&](size_t, const dsv4::WorkLogits& result) -> Status {
+    DSV_TRY(writer.Append(0, std::as_bytes(std::span(result.logits))));
+    if (!flags.mtp) return {};
+    return writer.Append(1, std::as_bytes(std::span(result.mtp_logits)));
+  };
+  DSV_TRY(ForEachBlock(engine, flags, tokens, write));
+  return writer.Commit();
+}
+
+// -log softmax(logits)[token]
+double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - max);
+  return max + std::log(sum) - static_cast<double>(logits[static_cast<size_t>(token)]);
+}
+
+Status ScoreText(const ScoreFlags& flags) {
+  DSV_ASSIGN(const std::string text, ReadFile(flags.text));
+  DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
+  if (engine.tokenizer() == nullptr) {
+    return Fail("{}: expected a tokenizer.json to score a text, found none", flags.model.directory);
+  }
+  DSV_ASSIGN(const std::vector<int32_t> ids, engine.tokenizer()->Encode(text, false));
+  if (ids.empty()) return Fail("{}: expected text, found none", flags.text);
+  // BOS stands before the text, so that its first token is predicted too.
+  std::vector<int32_t> tokens{engine.info().bos_token_id};
+  tokens.insert(tokens.end(), ids.begin(), ids.end());
+  const auto vocab = static_cast<size_t>(engine.info().vocab_size);
+  double total = 0;
+  const auto add = [&](size_t begin, const dsv4::WorkLogits& result) -> Status {
+    const std::span<const float> logits = result.logits;
+    for (size_t i = 0; i * vocab < logits.size() && begin + i + 1 < tokens.size(); ++i) {
+      total += NegativeLogLikelihood(logits.subspan(i * vocab, vocab), tokens[begin + i + 1]);
+    }
+    return {};
+  };
+  DSV_TRY(ForEachBlock(engine, flags, tokens, add));
+  const double mean = total / static_cast<double>(ids.size());
+  const Json answer{{"tokens", ids.size()},
+                    {"bytes", text.size()},
+                    {"mean_nll", mean},
+                    {"perplexity", std::exp(mean)},
+                    {"bits_per_byte", total / std::log(2.0) / static_cast<double>(text.size())}};
+  std::printf("%s\n", answer.dump().c_str());
+  return {};
+}
+
+}  // namespace
+
+void AddScoreCommand(CLI::App& app, Action& action) {
+  CLI::App* command = app.add_subcommand(
+      "score", "Write the logits of given tokens, or print the likelihood of a text as JSON");
+  const auto flags = std::make_shared<ScoreFlags>();
+  AddModelFlags(*command, flags->model);
+  CLI::Option* tokens = command->add_option("--tokens", flags->tokens,
+                                            "safetensors file with a tensor `tokens`, I64 [T]");
+  CLI::Option* logits = command->add_option("--logits", flags->logits,
+                                            "safetensors file to write: `logits` F32 [T,V]");
+  CLI::Option* text = command->add_option(
+      "--text", flags->text, "text file; prints tokens, mean_nll, perplexity and bits_per_byte");
+  CLI::Option* mtp = command->add_flag("--mtp", flags->mtp,
+                                       "also write `mtp_logits` F32 [T-1,V] of the MTP block");
+  tokens->needs(logits);
+  logits->needs(tokens);
+  mtp->needs(tokens);
+  text->excludes(tokens);
+  command->callback([&action, flags] {
+    action = [flags]() -> Status {
+      if (!flags->text.empty()) return ScoreText(*flags);
+      if (flags->tokens.empty()) return Fail("score: expected --tokens with --logits, or --text");
+      return WriteLogits(*flags);
+    };
+  });
+}
+
+}  // namespace dsv::cli

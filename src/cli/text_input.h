@@ -1,0 +1,17 @@
+// Text from files and standard input, checked to be UTF-8.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace dsv::cli {
+
+// Fails with the name and the byte where the text is not UTF-8.
+Result<std::string> ReadTextFile(const std::string& path);
+Result<std::string> ReadStandardInput();
+
+// Without the line feeds at the end, which editors and echo add.
+std::string TrimEnd(std::string text);
+
+}  // namespace dsv::cli

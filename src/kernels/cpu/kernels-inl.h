@@ -1,0 +1,196 @@
+// The kernels, written once over the lanes of a simd_<isa>.h that is included before this file.
+// Everything is in an anonymous namespace, and no standard container or algorithm is used, so that
+// no code compiled for a wide instruction set can be shared with the rest of the program.
+#pragma once
+
+#include "tensor/number_formats.h"
+
+namespace {
+
+constexpr int64_t kScaleBlock = 128;
+
+// Lane sums of OUTS x ROWS dot products over [begin, end), continuing `sum`.
+template <int64_t kOuts, int64_t kRows>
+inline void Accumulate(const float* w, int64_t w_stride, const float* x, int64_t x_stride,
+                       int64_t begin, int64_t end, Vec (&sum)[kOuts][kRows]) {
+  int64_t k = begin;
+  for (; k + kLanes <= end; k += kLanes) {
+    Vec xs[kRows];
+    for (int64_t t = 0; t < kRows; ++t) xs[t] = Load(x + t * x_stride + k);
+    for (int64_t i = 0; i < kOuts; ++i) {
+      const Vec ws = Load(w + i * w_stride + k);
+      for (int64_t t = 0; t < kRows; ++t) sum[i][t] = MulAdd(ws, xs[t], sum[i][t]);
+    }
+  }
+  if (k == end) return;
+  const int64_t rest = end - k;
+  for (int64_t i = 0; i < kOuts; ++i) {
+    const Vec ws = LoadPartial(w + i * w_stride + k, rest);
+    for (int64_t t = 0; t < kRows; ++t) {
+      sum[i][t] = MulAdd(ws, LoadPartial(x + t * x_stride + k, rest), sum[i][t]);
+    }
+  }
+}
+
+template <int64_t kOuts, int64_t kRows>
+void DotTile(const float* w, int64_t w_stride, const float* /*scale*/, int64_t /*scale_stride*/,
+             const float* x, int64_t x_stride, int64_t k, float* y, int64_t y_stride) {
+  Vec sum[kOuts][kRows];
+  for (auto& row : sum) {
+    for (Vec& v : row) v = Zero();
+  }
+  Accumulate<kOuts, kRows>(w, w_stride, x, x_stride, 0, k, sum);
+  for (int64_t i = 0; i < kOuts; ++i) {
+    for (int64_t t = 0; t < kRows; ++t) y[t * y_stride + i] = Sum(sum[i][t]);
+  }
+}
+
+template <int64_t kOuts, int64_t kRows>
+void DotScaledTile(const float* w, int64_t w_stride, const float* scale, int64_t scale_stride,
+                   const float* x, int64_t x_stride, int64_t k, float* y, int64_t y_stride) {
+  Vec total[kOuts][kRows];
+  for (auto& row : total) {
+    for (Vec& v : row) v = Zero();
+  }
+  for (int64_t begin = 0; begin < k; begin += kScaleBlock) {
+    const int64_t end = begin + kScaleBlock < k ? begin + kScaleBlock : k;
+    Vec sum[kOuts][kRows];
+    for (auto& row : sum) {
+      for (Vec& v : row) v = Zero();
+    }
+    Accumulate<kOuts, kRows>(w, w_stride, x, x_stride, begin, end, sum);
+    for (int64_t i = 0; i < kOuts; ++i) {
+      const Vec s = Broadcast(scale[i * scale_stride + begin / kScaleBlock]);
+      for (int64_t t = 0; t < kRows; ++t) total[i][t] = MulAdd(sum[i][t], s, total[i][t]);
+    }
+  }
+  for (int64_t i = 0; i < kOuts; ++i) {
+    for (int64_t t = 0; t < kRows; ++t) y[t * y_stride + i] = Sum(total[i][t]);
+  }
+}
+
+using Tile = void (*)(const float* w, int64_t w_stride, const float* scale, int64_t scale_stride,
+                      const float* x, int64_t x_stride, int64_t k, float* y, int64_t y_stride);
+
+// Tiles of up to 4 outputs x 4 rows: 16 sums hide the latency of the multiply-adds.
+constexpr int64_t kTile = 4;
+
+constexpr Tile kDotTiles[kTile][kTile] = {
+    {DotTile<1, 1>, DotTile<1, 2>, DotTile<1, 3>, DotTile<1, 4>},
+    {DotTile<2, 1>, DotTile<2, 2>, DotTile<2, 3>, DotTile<2, 4>},
+    {DotTile<3, 1>, DotTile<3, 2>, DotTile<3, 3>, DotTile<3, 4>},
+    {DotTile<4, 1>, DotTile<4, 2>, DotTile<4, 3>, DotTile<4, 4>}};
+
+constexpr Tile kDotScaledTiles[kTile][kTile] = {
+    {DotScaledTile<1, 1>, DotScaledTile<1, 2>, DotScaledTile<1, 3>, DotScaledTile<1, 4>},
+    {DotScaledTile<2, 1>, DotScaledTile<2, 2>, DotScaledTile<2, 3>, DotScaledTile<2, 4>},
+    {DotScaledTile<3, 1>, DotScaledTile<3, 2>, DotScaledTile<3, 3>, DotScaledTile<3, 4>},
+    {DotScaledTile<4, 1>, DotScaledTile<4, 2>, DotScaledTile<4, 3>, DotScaledTile<4, 4>}};
+
+void RunTiles(const Tile (&tiles)[kTile][kTile], const float* w, int64_t w_stride,
+              const float* scale, int64_t scale_stride, int64_t outs, const float* x,
+              int64_t x_stride, int64_t rows, int64_t k, float* y, int64_t y_stride) {
+  for (int64_t t = 0; t < rows; t += kTile) {
+    const int64_t tile_rows = rows - t < kTile ? rows - t : kTile;
+    for (int64_t i = 0; i < outs; i += kTile) {
+      const int64_t tile_outs = outs - i < kTile ? outs - i : kTile;
+      tiles[tile_outs - 1][tile_rows - 1](w + i * w_stride, w_stride, scale + i * scale_stride,
+                                          scale_stride, x + t * x_stride, x_stride, k,
+                                          y + t * y_stride + i, y_stride);
+    }
+  }
+}
+
+void Dot(const float* w, int64_t w_stride, int64_t outs, const float* x, int64_t x_stride,
+         int64_t rows, int64_t k, float* y, int64_t y_stride) {
+  RunTiles(kDotTiles, w, w_stride, w, 0, outs, x, x_stride, rows, k, y, y_stride);
+}
+
+void DotScaled(const float* w, int64_t w_stride, const float* scale, int64_t outs, const float* x,
+               int64_t x_stride, int64_t rows, int64_t k, float* y, int64_t y_stride) {
+  RunTiles(kDotScaledTiles, w, w_stride, scale, (k + kScaleBlock - 1) / kScaleBlock, outs, x,
+           x_stride, rows, k, y, y_stride);
+}
+
+// One column block of kLanes (or fewer) of kHeads outputs.
+template <int64_t kHeads>
+inline void AddWeightedBlock(const float* p, int64_t p_stride, const float* row, int64_t rows,
+                             int64_t width, int64_t count, float* out) {
+  const bool whole = count == kLanes;
+  Vec sum[kHeads];
+  for (int64_t h = 0; h < kHeads; ++h) {
+    sum[h] = whole ? Load(out + h * width) : LoadPartial(out + h * width, count);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const Vec v = whole ? Load(row + r * width) : LoadPartial(row + r * width, count);
+    for (int64_t h = 0; h < kHeads; ++h) {
+      sum[h] = MulAdd(Broadcast(p[h * p_stride + r]), v, sum[h]);
+    }
+  }
+  for (int64_t h = 0; h < kHeads; ++h) {
+    if (whole) {
+      Store(sum[h], out + h * width);
+    } else {
+      StorePartial(sum[h], out + h * width, count);
+    }
+  }
+}
+
+template <int64_t kHeads>
+void AddWeightedHeads(const float* p, int64_t p_stride, const float* row, int64_t rows,
+                      int64_t width, float* out) {
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int64_t count = width - i < kLanes ? width - i : kLanes;
+    AddWeightedBlock<kHeads>(p, p_stride, row + i, rows, width, count, out + i);
+  }
+}
+
+void AddWeightedRows(const float* p, int64_t p_stride, int64_t heads, const float* row,
+                     int64_t rows, int64_t width, float* out) {
+  int64_t h = 0;
+  for (; h + 8 <= heads; h += 8) {
+    AddWeightedHeads<8>(p + h * p_stride, p_stride, row, rows, width, out + h * width);
+  }
+  for (; h + 2 <= heads; h += 2) {
+    AddWeightedHeads<2>(p + h * p_stride, p_stride, row, rows, width, out + h * width);
+  }
+  if (h < heads) AddWeightedHeads<1>(p + h * p_stride, p_stride, row, rows, width, out + h * width);
+}
+
+void ExpandBf16(const void* data, int64_t n, float* values) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(LoadBf16(bytes + 2 * i), values + i);
+  for (; i < n; ++i) {
+    uint16_t bits = 0;
+    __builtin_memcpy(&bits, bytes + 2 * i, 2);
+    values[i] = dsv::Bf16ToFloat(bits);
+  }
+}
+
+void ExpandE4m3(const void* data, int64_t n, float scale, float* values) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  const Vec s = Broadcast(scale);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(Mul(LoadE4m3(bytes + i), s), values + i);
+  for (; i < n; ++i) values[i] = dsv::E4m3ToFloat(bytes[i]) * scale;
+}
+
+void ExpandE2m1(const void* data, const void* scales, int64_t n, float* values) {
+  constexpr int64_t kBlock = 32;
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  for (int64_t block = 0; block < n / kBlock; ++block) {
+    const Vec s = Broadcast(dsv::E8m0ToFloat(static_cast<const uint8_t*>(scales)[block]));
+    for (int64_t i = block * kBlock; i < (block + 1) * kBlock; i += kLanes) {
+      Store(Mul(LoadE2m1(bytes + i / 2), s), values + i);
+    }
+  }
+}
+
+float SumOfSquares(const float* x, int64_t n) {
+  Vec sum[1][1] = {{Zero()}};
+  Accumulate<1, 1>(x, 0, x, 0, 0, n, sum);
+  return Sum(sum[0][0]);
+}
+
+}  // namespace

@@ -1,0 +1,76 @@
+// Eight lanes of AVX2 with FMA. See simd_avx512.h for the interface that kernels-inl.h needs.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {
+
+constexpr int64_t kLanes = 8;
+
+using Vec = __m256;
+
+inline __m256i MaskOf(int64_t count) {
+  const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
+}
+
+inline Vec Zero() { return _mm256_setzero_ps(); }
+
+inline Vec Broadcast(float value) { return _mm256_set1_ps(value); }
+
+inline Vec Load(const float* data) { return _mm256_loadu_ps(data); }
+
+inline Vec LoadPartial(const float* data, int64_t count) {
+  return _mm256_maskload_ps(data, MaskOf(count));
+}
+
+inline void Store(Vec v, float* data) { _mm256_storeu_ps(data, v); }
+
+inline void StorePartial(Vec v, float* data, int64_t count) {
+  _mm256_maskstore_ps(data, MaskOf(count), v);
+}
+
+inline Vec Mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+
+inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+
+inline float Sum(Vec v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+inline Vec LoadBf16(const void* data) {
+  const __m128i bits = _mm_loadu_si128(static_cast<const __m128i*>(data));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+inline Vec LoadE4m3(const void* data) {
+  const __m256i byte = _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(data)));
+  const __m256i magnitude = _mm256_and_si256(byte, _mm256_set1_epi32(0x7F));
+  const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(byte, _mm256_set1_epi32(0x80)), 24);
+  const __m256i normal =
+      _mm256_add_epi32(_mm256_slli_epi32(magnitude, 20), _mm256_set1_epi32(120 << 23));
+  const __m256i subnormal =
+      _mm256_castps_si256(_mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(0x1p-9F)));
+  __m256i bits =
+      _mm256_blendv_epi8(normal, subnormal, _mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude));
+  bits = _mm256_blendv_epi8(bits, _mm256_set1_epi32(0x7FC00000),
+                            _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7F)));
+  return _mm256_castsi256_ps(_mm256_or_si256(bits, sign));
+}
+
+inline Vec LoadE2m1(const void* data) {
+  const __m256 table = _mm256_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F);
+  int32_t bytes = 0;
+  __builtin_memcpy(&bytes, data, 4);
+  const __m128i pair = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(bytes));
+  const __m256i code = _mm256_cvtepu8_epi32(
+      _mm_and_si128(_mm_or_si128(pair, _mm_slli_epi16(pair, 4)), _mm_set1_epi8(15)));
+  const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(8)), 28);
+  return _mm256_or_ps(_mm256_permutevar8x32_ps(table, code), _mm256_castsi256_ps(sign));
+}
+
+}  // namespace

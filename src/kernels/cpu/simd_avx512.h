@@ -1,0 +1,86 @@
+// Sixteen lanes of AVX-512F. Every simd_<isa>.h defines the same names: kLanes, Vec, Zero,
+// Broadcast, Load and Store (of kLanes floats without alignment), LoadPartial (missing lanes are 0)
+// and StorePartial for 0 < count < kLanes, Mul, MulAdd(a, b, c) = a * b + c, Sum over the lanes by
+// a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of kLanes stored elements without alignment.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+using Vec = __m512;
+
+inline __mmask16 MaskOf(int64_t count) { return static_cast<__mmask16>((1U << count) - 1U); }
+
+inline Vec Zero() { return _mm512_setzero_ps(); }
+
+inline Vec Broadcast(float value) { return _mm512_set1_ps(value); }
+
+inline Vec Load(const float* data) { return _mm512_loadu_ps(data); }
+
+inline Vec LoadPartial(const float* data, int64_t count) {
+  return _mm512_maskz_loadu_ps(MaskOf(count), data);
+}
+
+inline void Store(Vec v, float* data) { _mm512_storeu_ps(data, v); }
+
+inline void StorePartial(Vec v, float* data, int64_t count) {
+  _mm512_mask_storeu_ps(data, MaskOf(count), v);
+}
+
+inline Vec Mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+
+inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+
+// The masked extracts are plain ones without the undefined operand that g++ 12 warns about.
+inline float Sum(Vec v) {
+  const __m512d d = _mm512_castps_pd(v);
+  const __m256 low = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xF, d, 0));
+  const __m256 high = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xF, d, 1));
+  const __m256 eight = _mm256_add_ps(low, high);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+// Plain instructions by their masked names: the unmasked ones have an undefined operand that makes
+// g++ 12 warn.
+inline __m512i Widen8(__m128i v) { return _mm512_maskz_cvtepu8_epi32(0xFFFF, v); }
+inline __m512i Widen16(__m256i v) { return _mm512_maskz_cvtepu16_epi32(0xFFFF, v); }
+inline __m512i Shift(__m512i v, unsigned count) {
+  return _mm512_maskz_slli_epi32(0xFFFF, v, count);
+}
+
+inline Vec LoadBf16(const void* data) {
+  const __m256i bits = _mm256_loadu_si256(static_cast<const __m256i*>(data));
+  return _mm512_castsi512_ps(Shift(Widen16(bits), 16));
+}
+
+inline Vec LoadE4m3(const void* data) {
+  const __m512i byte = Widen8(_mm_loadu_si128(static_cast<const __m128i*>(data)));
+  const __m512i magnitude = _mm512_and_si512(byte, _mm512_set1_epi32(0x7F));
+  const __m512i sign = Shift(_mm512_and_si512(byte, _mm512_set1_epi32(0x80)), 24);
+  const __m512i normal = _mm512_add_epi32(Shift(magnitude, 20), _mm512_set1_epi32(120 << 23));
+  const __m512i subnormal = _mm512_castps_si512(
+      _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, magnitude), _mm512_set1_ps(0x1p-9F)));
+  __m512i bits = _mm512_mask_mov_epi32(
+      normal, _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(8)), subnormal);
+  bits = _mm512_mask_mov_epi32(bits, _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7F)),
+                               _mm512_set1_epi32(0x7FC00000));
+  return _mm512_castsi512_ps(_mm512_or_si512(bits, sign));
+}
+
+inline Vec LoadE2m1(const void* data) {
+  const __m512 table = _mm512_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F, -0.0F, -0.5F,
+                                      -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F);
+  const __m128i pair = _mm_cvtepu8_epi16(_mm_loadl_epi64(static_cast<const __m128i*>(data)));
+  const __m128i code =
+      _mm_and_si128(_mm_or_si128(pair, _mm_slli_epi16(pair, 4)), _mm_set1_epi8(15));
+  return _mm512_maskz_permutexvar_ps(0xFFFF, Widen8(code), table);
+}
+
+}  // namespace

@@ -1,0 +1,200 @@
+#include "model/transformer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "kernels/expand.h"
+#include "kernels/matmul.h"
+#include "kernels/norm.h"
+#include "model/hyper_connection.h"
+#include "tensor/number_formats.h"
+
+namespace dsv {
+namespace {
+
+Batch MakeBatch(std::span<const Work> works) {
+  Batch batch;
+  for (const Work& work : works) {
+    const auto rows = static_cast<int64_t>(work.tokens.size());
+    batch.segments.push_back({batch.rows(), rows, work.state->tokens});
+    for (int64_t i = 0; i < rows; ++i) {
+      batch.tokens.push_back(work.tokens[static_cast<size_t>(i)]);
+      batch.positions.push_back(work.state->tokens + i);
+    }
+  }
+  return batch;
+}
+
+Observer ObserverOf(const LayerObserver& observe, int64_t layer) {
+  return observe ? observe(layer) : Observer();
+}
+
+// Appends the wanted rows of a segment: `rows` is [segment.rows, width].
+void Gather(const float* rows, const Segment& segment, Logits wanted, int64_t width,
+            std::vector<float>& out) {
+  if (wanted == Logits::kNone || segment.rows == 0) return;
+  const int64_t first = wanted == Logits::kAll ? 0 : segment.rows - 1;
+  const float* begin = rows + (segment.row + first) * width;
+  out.insert(out.end(), begin, begin + (segment.rows - first) * width);
+}
+
+int64_t WantedRows(Logits wanted, int64_t rows) {
+  if (wanted == Logits::kNone) return 0;
+  return wanted == Logits::kAll ? rows : std::min<int64_t>(rows, 1);
+}
+
+Status CheckHashTable(const MoeWeights& weights, const ModelConfig& config, int64_t layer) {
+  const int64_t k = config.num_experts_per_tok;
+  for (int64_t token = 0; token < config.vocab_size; ++token) {
+    for (int64_t i = 0; i < k; ++i) {
+      const auto id = LoadUnaligned<int64_t>(weights.tid2eid + (token * k + i) * 8);
+      if (id < 0 || id >= config.n_routed_experts) {
+        return Fail("layers.{}.ffn.gate.tid2eid[{},{}]: expected an expert id below {}, found {}",
+                    layer, token, i, config.n_routed_experts, id);
+      }
+      for (int64_t j = 0; j < i; ++j) {
+        if (LoadUnaligned<int64_t>(weights.tid2eid + (token * k + j) * 8) != id) continue;
+        return Fail("layers.{}.ffn.gate.tid2eid[{}]: expected distinct experts, found {} twice",
+                    layer, token, id);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Transformer::Parts::Parts(ModelConfig c, ModelWeights w)
+    : config(std::move(c)), weights(std::move(w)), rope(config) {
+  blocks.reserve(weights.layers.size());
+  for (const LayerWeights& layer : weights.layers) blocks.emplace_back(layer, config, rope);
+  if (weights.mtp) mtp.emplace(*weights.mtp, config, rope);
+}
+
+Result<Transformer> Transformer::Create(ModelConfig config, ModelWeights weights) {
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    if (weights.layers[layer].ffn.tid2eid == nullptr) continue;
+    DSV_TRY(CheckHashTable(weights.layers[layer].ffn, config, static_cast<int64_t>(layer)));
+  }
+  return Transformer(std::make_unique<const Parts>(std::move(config), std::move(weights)));
+}
+
+SessionState Transformer::NewState(Precision precision, bool mtp) const {
+  SessionState state;
+  for (const Block& block : parts_->blocks) state.layers.push_back(block.NewState(precision));
+  if (mtp) {
+    DSV_CHECK(has_mtp());
+    state.mtp.emplace(MtpState{parts_->mtp->block().NewState(precision), {}});
+  }
+  return state;
+}
+
+std::vector<float> Transformer::Embed(const OpContext& context,
+                                      const std::vector<int32_t>& tokens) const {
+  const int64_t d = config().hidden_size;
+  std::vector<float> rows(tokens.size() * static_cast<size_t>(d));
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    ExpandRow(context.kernels, weights().embed, tokens[t],
+              rows.data() + static_cast<int64_t>(t) * d);
+  }
+  return rows;
+}
+
+std::vector<float> Transformer::Head(const OpContext& context,
+                                     const std::vector<float>& hidden) const {
+  const int64_t rows = static_cast<int64_t>(hidden.size()) / config().hidden_size;
+  std::vector<float> logits(static_cast<size_t>(rows * config().vocab_size));
+  MatMul(context, LinearKind::kF32, hidden.data(), rows, weights().head, logits.data());
+  return logits;
+}
+
+std::vector<WorkLogits> Transformer::Forward(const OpContext& context, std::span<const Work> works,
+                                             const LayerObserver& observe) const {
+  const int64_t n = config().hc_mult;
+  const int64_t d = config().hidden_size;
+  const Batch batch = MakeBatch(works);
+  const int64_t rows = batch.rows();
+
+  std::vector<float> streams(static_cast<size_t>(rows * n * d));
+  const std::vector<float> embedding = Embed(context, batch.tokens);
+  for (int64_t i = 0; i < rows * n; ++i) {
+    const float* row = embedding.data() + i / n * d;
+    std::copy(row, row + d, streams.data() + i * d);
+  }
+  std::vector<LayerState*> states(works.size());
+  for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
+    for (size_t i = 0; i < works.size(); ++i) states[i] = &works[i].state->layers[layer];
+    parts_->blocks[layer].Forward(context, batch, states,
+                                  ObserverOf(observe, static_cast<int64_t>(layer)), streams.data());
+  }
+
+  std::vector<WorkLogits> results(works.size());
+  std::vector<float> wanted;
+  for (size_t i = 0; i < works.size(); ++i) {
+    Gather(streams.data(), batch.segments[i], works[i].logits, n * d, wanted);
+  }
+  const int64_t wanted_rows = static_cast<int64_t>(wanted.size()) / (n * d);
+  std::vector<float> hidden(static_cast<size_t>(wanted_rows * d));
+  HcHead(context, weights().hc_head, config(), wanted.data(), wanted_rows, hidden.data());
+  RmsNorm(context, hidden.data(), wanted_rows, weights().norm, config().rms_norm_eps,
+          hidden.data());
+  const std::vector<float> logits = Head(context, hidden);
+  const float* next = logits.data();
+  for (size_t i = 0; i < works.size(); ++i) {
+    const int64_t count = WantedRows(works[i].logits, batch.segments[i].rows) * config().vocab_size;
+    results[i].logits.assign(next, next + count);
+    next += count;
+  }
+
+  ForwardMtp(context, works, batch, streams, observe, results);
+  for (size_t i = 0; i < works.size(); ++i) works[i].state->tokens += batch.segments[i].rows;
+  return results;
+}
+
+void Transformer::ForwardMtp(const OpContext& context, std::span<const Work> works,
+                             const Batch& batch, const std::vector<float>& streams,
+                             const LayerObserver& observe, std::vector<WorkLogits>& results) const {
+  const int64_t n = config().hc_mult;
+  const int64_t d = config().hidden_size;
+  Batch shifted;  // row i has the streams and position of token i and the id of token i + 1
+  std::vector<float> z;
+  std::vector<LayerState*> states;
+  std::vector<size_t> work_of_segment;
+  for (size_t i = 0; i < works.size(); ++i) {
+    SessionState& state = *works[i].state;
+    if (!state.mtp) continue;
+    const Segment& segment = batch.segments[i];
+    const float* first = streams.data() + segment.row * n * d;
+    const float* last = first + (segment.rows - 1) * n * d;
+    z.insert(z.end(), state.mtp->streams.begin(), state.mtp->streams.end());
+    z.insert(z.end(), first, last);
+    state.mtp->streams.assign(last, last + n * d);
+    const int64_t missing = segment.position == 0 ? 1 : 0;
+    if (segment.rows == missing) continue;
+    work_of_segment.push_back(i);
+    states.push_back(&state.mtp->layer);
+    const int64_t position = segment.position - 1 + missing;
+    shifted.segments.push_back({shifted.rows(), segment.rows - missing, position});
+    for (int64_t t = missing; t < segment.rows; ++t) {
+      shifted.tokens.push_back(batch.tokens[static_cast<size_t>(segment.row + t)]);
+      shifted.positions.push_back(segment.position + t - 1);
+    }
+  }
+  if (shifted.rows() == 0) return;
+  const std::vector<float> embedding = Embed(context, shifted.tokens);
+  parts_->mtp->Combine(context, embedding.data(), shifted.rows(), z.data());
+  parts_->mtp->block().Forward(context, shifted, states,
+                               ObserverOf(observe, config().num_hidden_layers), z.data());
+  for (size_t s = 0; s < work_of_segment.size(); ++s) {
+    const Work& work = works[work_of_segment[s]];
+    std::vector<float> wanted;
+    Gather(z.data(), shifted.segments[s], work.mtp_logits, n * d, wanted);
+    const int64_t rows = static_cast<int64_t>(wanted.size()) / (n * d);
+    std::vector<float> hidden(static_cast<size_t>(rows * d));
+    parts_->mtp->Collapse(context, wanted.data(), rows, hidden.data());
+    results[work_of_segment[s]].mtp_logits = Head(context, hidden);
+  }
+}
+
+}  // namespace dsv

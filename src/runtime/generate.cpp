@@ -1,0 +1,74 @@
+// Session::Append and Generate of the public header.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/result.h"
+#include "dsv4/dsv4.h"
+
+namespace dsv4 {
+namespace {
+
+using dsv::Fail;
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool IsStop(const Session& session, const GenerateOptions& options, TokenId token) {
+  return token == session.info().eos_token_id ||
+         std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
+             options.stop_tokens.end();
+}
+
+}  // namespace
+
+Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
+                            const GenerateOptions& options,
+                            const std::function<bool(std::string_view)>& on_text) {
+  if (session.tokenizer() == nullptr) {
+    return Fail("generate: the checkpoint has no tokenizer.json to make text with");
+  }
+  DSV_ASSIGN(Sampler sampler, Sampler::Create(options.sampling));
+  sampler.AcceptPrompt(session.tokens());
+  sampler.AcceptPrompt(prompt);
+  TextStream stream(*session.tokenizer(), options.stop_strings);
+  Generation result;
+  result.prompt_tokens = static_cast<int64_t>(prompt.size());
+  bool cancelled = false;
+  const auto give_out = [&](const std::string& text) {
+    result.text += text;
+    if (on_text && !text.empty() && !on_text(text)) cancelled = true;
+  };
+
+  Clock::time_point start = Clock::now();
+  DSV_ASSIGN(std::vector<float> logits, session.Append(prompt, options.prompt_progress));
+  result.prompt_seconds = SecondsSince(start);
+  start = Clock::now();
+  while (static_cast<int64_t>(result.tokens.size()) < options.max_tokens) {
+    const TokenId token = sampler.Sample(logits);
+    result.tokens.push_back(token);
+    if (IsStop(session, options, token)) {
+      result.finish = FinishReason::kStopToken;
+      break;
+    }
+    DSV_ASSIGN(const std::string text, stream.Feed(token));
+    give_out(text);
+    if (stream.stopped() || cancelled) {
+      result.finish = cancelled ? FinishReason::kCancelled : FinishReason::kStopString;
+      break;
+    }
+    if (session.size() == session.info().max_position_embeddings) {
+      result.finish = FinishReason::kContext;
+      break;
+    }
+    if (static_cast<int64_t>(result.tokens.size()) == options.max_tokens) break;
+    DSV_ASSIGN(logits, session.Append(std::span(&token, 1)));
+  }
+  if (!cancelled) give_out(stream.Finish());
+  result.decode_seconds = SecondsSince(start);
+  return result;
+}
+
+}  // namespace dsv4
