@@ -29,10 +29,8 @@ Attention::Attention(const AttentionWeights& weights, LayerKind kind, const Mode
 }
 
 LayerState Attention::NewState(Precision precision) const {
-  LayerState state{WindowRing(config_.sliding_window, config_.head_dim, precision), {}, {}, {}, {}};
-  if (compressor_) state.rows.emplace(config_.head_dim, precision);
-  if (indexer_) state.keys.emplace(config_.index_head_dim, precision);
-  return state;
+  const RowFormat format = RowFormat::Main(precision, config_.head_dim, config_.qk_rope_head_dim);
+  return {WindowRing(config_.sliding_window, format), {}, {}, {}, {}};
 }
 
 void Attention::FinishQueryHeads(const OpContext& context, int64_t position, float* q) const {
@@ -137,77 +135,137 @@ Attention::Selection Attention::SelectRows(const OpContext& context, const Batch
   return selected;
 }
 
-// The rows that one query attends: window rows from the ring and from the batch, then compressed
-// rows, all visible ones (HCA) or the selected ones (CSA).
-struct Attention::SegmentRows final : RowSource {
-  const LayerState& state;
-  const float* batch_rows;  // window rows of the segment: [segment.rows, width]
-  int64_t segment_position;
-  int64_t width;
-  int64_t first_position;  // window rows [first_position, first_position + window_rows)
-  int64_t window_rows;
-  int64_t compressed_rows = 0;
-  const std::vector<int64_t>* selected = nullptr;  // CSA
+namespace {
 
-  // The rows of token `t` of the segment.
-  SegmentRows(const Attention& layer, const LayerState& layer_state, const Segment& segment,
-              int64_t t, const float* rows, const std::vector<int64_t>& chosen)
-      : state(layer_state),
-        batch_rows(rows),
-        segment_position(segment.position),
-        width(layer.config_.head_dim),
-        first_position(
-            std::max<int64_t>(0, segment.position + t - layer.config_.sliding_window + 1)),
-        window_rows(segment.position + t + 1 - first_position) {
-    if (layer.kind_ == LayerKind::kHca) {
-      compressed_rows = (segment.position + t + 1) / CompressRatio(layer.kind_);
-    } else if (layer.kind_ == LayerKind::kCsa) {
-      selected = &chosen;
-      compressed_rows = static_cast<int64_t>(chosen.size());
+// Queries of one segment that share the expansion of HCA rows.
+constexpr int64_t kQueryBlock = 8;
+
+// The window rows that a segment can see, in one piece: those before it from the ring, then its
+// own. Row i is of position `first` + i.
+struct WindowRows {
+  WindowRows(const OpContext& context, const WindowRing& ring, const Segment& segment,
+             const float* own, int64_t window, int64_t width)
+      : first(std::max<int64_t>(0, segment.position - window + 1)) {
+    const int64_t before = segment.position - first;
+    rows.resize(static_cast<size_t>((before + segment.rows) * width));
+    for (int64_t i = 0; i < before; ++i) {
+      ring.Read(context.kernels, first + i, rows.data() + i * width);
     }
+    std::copy(own, own + segment.rows * width, rows.begin() + before * width);
   }
 
-  int64_t size() const override { return window_rows + compressed_rows; }
+  int64_t first;
+  std::vector<float> rows;
+};
 
-  void Read(int64_t begin, int64_t count, float* out) const override {
-    for (int64_t i = begin; i < begin + count; ++i, out += width) {
-      if (i >= window_rows) {
-        const int64_t index = i - window_rows;
-        state.rows->Read(selected != nullptr ? (*selected)[static_cast<size_t>(index)] : index, 1,
-                         out);
-      } else if (const int64_t position = first_position + i; position < segment_position) {
-        state.window.Read(position, out);
-      } else {
-        const float* row = batch_rows + (position - segment_position) * width;
-        std::copy(row, row + width, out);
+}  // namespace
+
+// Some queries of one segment, and some of their heads: none depends on another.
+struct Attention::Task {
+  const LayerState& state;
+  const WindowRows& window;
+  const std::vector<int64_t>* selected;  // of the segment's rows; CSA
+  const float* q;                        // of the segment's first row
+  const float* sink;                     // [H]
+  int64_t position;                      // of the segment's first row
+  int64_t first;                         // rows [first, end) of the segment
+  int64_t end;
+  int64_t first_head;
+  int64_t end_head;
+};
+
+// Window rows of the query at `position`.
+struct Attention::Query {
+  SparseAttention attention;
+  const float* window_rows;
+  int64_t window_count;
+};
+
+Attention::Query Attention::MakeQuery(const Task& task, int64_t t, int64_t compressed_rows,
+                                      float* o) const {
+  const int64_t c = config_.head_dim;
+  const int64_t offset = (t * config_.num_attention_heads + task.first_head) * c;
+  const int64_t position = task.position + t;
+  const int64_t first = std::max<int64_t>(0, position - config_.sliding_window + 1);
+  const int64_t count = position + 1 - first;
+  return {SparseAttention(task.q + offset, task.end_head - task.first_head, c,
+                          count + compressed_rows, o + offset),
+          task.window.rows.data() + (first - task.window.first) * c, count};
+}
+
+// SWA and CSA: every query has rows of its own.
+void Attention::AttendChosen(const OpContext& context, const Task& task, float* o) const {
+  std::vector<float> rows;
+  for (int64_t t = task.first; t < task.end; ++t) {
+    const std::vector<int64_t>& chosen = task.selected[t];
+    rows.resize(chosen.size() * static_cast<size_t>(config_.head_dim));
+    if (!chosen.empty()) task.state.rows->Gather(context.kernels, chosen, rows.data());
+    Query query = MakeQuery(task, t, std::ssize(chosen), o);
+    query.attention.Scan(context, query.window_rows, query.window_count);
+    query.attention.Scan(context, rows.data(), std::ssize(chosen));
+    query.attention.Add(context, query.window_rows, query.window_count);
+    query.attention.Add(context, rows.data(), std::ssize(chosen));
+    query.attention.Finish(context, task.sink + task.first_head);
+  }
+}
+
+// HCA: the queries read the same rows, which are expanded once for all of them.
+void Attention::AttendAll(const OpContext& context, const Task& task, float* o) const {
+  constexpr int64_t kTile = 64;
+  const auto visible = [&](int64_t t) { return (task.position + t + 1) / CompressRatio(kind_); };
+  std::vector<Query> queries;
+  for (int64_t t = task.first; t < task.end; ++t) {
+    queries.push_back(MakeQuery(task, t, visible(t), o));
+  }
+  std::vector<float> tile(static_cast<size_t>(kTile * config_.head_dim));
+  const auto visit = [&](auto&& step) {
+    for (Query& query : queries) {
+      (query.attention.*step)(context, query.window_rows, query.window_count);
+    }
+    for (int64_t begin = 0; begin < visible(task.end - 1); begin += kTile) {
+      const int64_t end = std::min(begin + kTile, visible(task.end - 1));
+      task.state.rows->Read(context.kernels, begin, end - begin, tile.data());
+      for (int64_t t = task.first; t < task.end; ++t) {
+        const int64_t seen = std::min(end, visible(t)) - begin;
+        SparseAttention& attention = queries[static_cast<size_t>(t - task.first)].attention;
+        if (seen > 0) (attention.*step)(context, tile.data(), seen);
       }
     }
-  }
-};
+  };
+  visit(&SparseAttention::Scan);
+  visit(&SparseAttention::Add);
+  for (Query& query : queries) query.attention.Finish(context, task.sink + task.first_head);
+}
 
 void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates states,
                        const float* q, const float* window_rows, const Selection& selected,
                        float* o) const {
   const int64_t c = config_.head_dim;
-  const int64_t width = config_.num_attention_heads * c;
+  const int64_t heads = config_.num_attention_heads;
   const std::vector<float> sink = ExpandVector(weights_.attn_sink);
-  std::vector<AttentionScratch> scratch(static_cast<size_t>(context.pool.size()));
   for (size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& segment = batch.segments[i];
-    // A single token leaves threads idle unless its heads are shared out; a head does not depend on
-    // the others.
-    const int64_t blocks = segment.rows >= context.pool.size()
-                               ? 1
-                               : std::min(config_.num_attention_heads, context.pool.size());
-    context.pool.ParallelFor(segment.rows * blocks, [&](int64_t task, int64_t worker) {
-      const int64_t t = task / blocks;
-      const int64_t first = task % blocks * config_.num_attention_heads / blocks;
-      const int64_t end = (task % blocks + 1) * config_.num_attention_heads / blocks;
-      const int64_t offset = (segment.row + t) * width + first * c;
-      const SegmentRows rows(*this, *states[i], segment, t, window_rows + segment.row * c,
-                             selected[static_cast<size_t>(segment.row + t)]);
-      SparseAttention(context, q + offset, end - first, c, rows, sink.data() + first,
-                      scratch[static_cast<size_t>(worker)], o + offset);
+    const WindowRows window(context, states[i]->window, segment, window_rows + segment.row * c,
+                            config_.sliding_window, c);
+    // A few tokens leave threads idle unless their heads are shared out.
+    const int64_t row_blocks = (segment.rows + kQueryBlock - 1) / kQueryBlock;
+    const int64_t head_blocks =
+        row_blocks >= context.pool.size() ? 1 : std::min(heads, context.pool.size());
+    context.pool.ParallelFor(row_blocks * head_blocks, [&](int64_t index, int64_t) {
+      const int64_t first = index / head_blocks * kQueryBlock;
+      const int64_t block = index % head_blocks;
+      const Task task{.state = *states[i],
+                      .window = window,
+                      .selected = selected.data() + segment.row,
+                      .q = q + segment.row * heads * c,
+                      .sink = sink.data(),
+                      .position = segment.position,
+                      .first = first,
+                      .end = std::min(first + kQueryBlock, segment.rows),
+                      .first_head = block * heads / head_blocks,
+                      .end_head = (block + 1) * heads / head_blocks};
+      float* out = o + segment.row * heads * c;
+      kind_ == LayerKind::kHca ? AttendAll(context, task, out) : AttendChosen(context, task, out);
     });
   }
 }

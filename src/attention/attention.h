@@ -34,7 +34,7 @@ class Attention {
   Attention(const AttentionWeights& weights, LayerKind kind, const ModelConfig& config,
             const RopeTables& rope);
 
-  // An empty state for this layer.
+  // An empty state for this layer, without rows and keys.
   LayerState NewState(Precision precision) const;
 
   // x and out are [rows, d]; x is the normed input. Advances the state of every segment.
@@ -50,7 +50,8 @@ class Attention {
   void GroupProjection(const OpContext& context, const float* o, int64_t rows, float* z) const;
 
  private:
-  struct SegmentRows;
+  struct Task;
+  struct Query;
   using Selection = std::vector<std::vector<int64_t>>;  // per row of the batch; CSA only
 
   void Project(const OpContext& context, const float* x, int64_t rows, float* qr,
@@ -62,6 +63,9 @@ class Attention {
   void ObserveSelection(const Observer& observe, const Selection& selected) const;
   void Attend(const OpContext& context, const Batch& batch, LayerStates states, const float* q,
               const float* window_rows, const Selection& selected, float* o) const;
+  void AttendChosen(const OpContext& context, const Task& task, float* o) const;
+  void AttendAll(const OpContext& context, const Task& task, float* o) const;
+  Query MakeQuery(const Task& task, int64_t t, int64_t compressed_rows, float* o) const;
   void KeepWindow(const Batch& batch, LayerStates states, const float* window_rows) const;
 
   const AttentionWeights& weights_;

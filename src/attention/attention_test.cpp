@@ -6,12 +6,14 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "attention/compressor.h"
 #include "attention/indexer.h"
 #include "attention/sparse_attention.h"
 #include "kernels/kernels.h"
+#include "kernels/quant.h"
 #include "kernels/reference/reference.h"
 #include "support/random_values.h"
 #include "tensor/number_formats.h"
@@ -31,19 +33,6 @@ struct Context {
   OpContext op;
 };
 
-class RowList : public RowSource {
- public:
-  RowList(const Floats& rows, int64_t width) : rows_(rows), width_(width) {}
-  int64_t size() const override { return static_cast<int64_t>(rows_.size()) / width_; }
-  void Read(int64_t begin, int64_t count, float* out) const override {
-    std::copy_n(rows_.begin() + begin * width_, count * width_, out);
-  }
-
- private:
-  const Floats& rows_;
-  int64_t width_;
-};
-
 reference::Matrix<double> Rows(const Floats& values, int64_t width) {
   reference::Matrix<double> rows;
   for (auto at = values.begin(); at != values.end(); at += width) {
@@ -54,10 +43,12 @@ reference::Matrix<double> Rows(const Floats& values, int64_t width) {
 
 Floats Attend(const Context& context, const Floats& q, const Floats& rows, const Floats& sink,
               int64_t width) {
-  AttentionScratch scratch;
   Floats out(q.size(), NAN);
-  SparseAttention(context.op, q.data(), static_cast<int64_t>(sink.size()), width,
-                  RowList(rows, width), sink.data(), scratch, out.data());
+  const int64_t n = std::ssize(rows) / width;
+  SparseAttention attention(q.data(), std::ssize(sink), width, n, out.data());
+  attention.Scan(context.op, rows.data(), n);
+  attention.Add(context.op, rows.data(), n);
+  attention.Finish(context.op, sink.data());
   return out;
 }
 
@@ -84,6 +75,30 @@ TEST(SparseAttention, EqualsTheReference) {
         EXPECT_NEAR(rounded[static_cast<size_t>(i)], wanted, 0.01);
         EXPECT_EQ(rounded[static_cast<size_t>(i)], RoundBf16(rounded[static_cast<size_t>(i)]));
       }
+    }
+  }
+}
+
+// Rows whose logits are kept and rows whose logits are computed again, given in any pieces.
+TEST(SparseAttention, PiecesChangeNoBit) {
+  const Context context(Precision::kReference);
+  constexpr int64_t kWidth = 16;
+  constexpr int64_t kHeads = 3;
+  for (const int64_t n : {int64_t{70}, SparseAttention::kKeptLogits + 200}) {
+    const auto q = RandomFloats(kHeads * kWidth, 1);
+    const auto rows = RandomFloats(static_cast<size_t>(n * kWidth), 2);
+    const Floats sink{0, 1, 2};
+    const Floats whole = Attend(context, q, rows, sink, kWidth);
+    for (const int64_t piece : {1, 64, 100}) {
+      Floats out(q.size(), NAN);
+      SparseAttention attention(q.data(), kHeads, kWidth, n, out.data());
+      for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
+        for (int64_t begin = 0; begin < n; begin += piece) {
+          (attention.*step)(context.op, rows.data() + begin * kWidth, std::min(piece, n - begin));
+        }
+      }
+      attention.Finish(context.op, sink.data());
+      ASSERT_EQ(out, whole) << n << " in pieces of " << piece;
     }
   }
 }
@@ -143,15 +158,27 @@ ModelConfig IndexConfig(int64_t heads, int64_t head_dim, int64_t top_k) {
   return config;
 }
 
+// Index keys of 32 components outside of a session.
+struct Rows32 {
+  explicit Rows32(Precision precision)
+      : area(layout.Add(RowFormat::IndexKey(precision, 32), 4)),
+        blocks(layout.bytes()),
+        rows(blocks, area) {}
+  BlockLayout layout;
+  RowArea area;
+  RowBlocks blocks;
+  RowStore rows;
+};
+
 // Appendix A.5: rows visible at t = 0, 1, 2, 3, 4, 6, 7, 8 are 0, 0, 0, 1, 1, 1, 2, 2.
 TEST(Indexer, SeesTheGroupThatItsTokenCloses) {
   const Context context(Precision::kReference);
   const IndexerWeights weights;
   const std::vector<float> frequencies;
   const Indexer indexer(weights, IndexConfig(1, 32, 100), frequencies);
-  const RowStore keys(32, Precision::kReference);
+  const Rows32 keys(Precision::kReference);
   std::vector<std::vector<int64_t>> selected(9);
-  indexer.Select(context.op, {0, 9, 0}, nullptr, nullptr, keys, selected.data());
+  indexer.Select(context.op, {0, 9, 0}, nullptr, nullptr, keys.rows, selected.data());
   const std::vector<size_t> visible{0, 0, 0, 1, 1, 1, 1, 2, 2};
   for (size_t t = 0; t < 9; ++t) EXPECT_EQ(selected[t].size(), visible[t]) << t;
   EXPECT_EQ(selected[8], (std::vector<int64_t>{0, 1}));
@@ -176,6 +203,47 @@ std::vector<float> Scores(const Floats& iq, const Floats& w, const Floats& keys,
   return scores;
 }
 
+// The packed keys give the scores of the definition, every rounding included, and the same bits
+// whatever the number of queries, keys and heads.
+TEST(IndexScorer, EqualsTheDefinition) {
+  const Context context(Precision::kReference);
+  constexpr int64_t kWidth = 32;
+  constexpr int64_t kKeys = 32;
+  for (const int64_t heads : {1, 3, 4, 9}) {
+    constexpr int64_t kQueries = 3;
+    auto iq = RandomFloats(static_cast<size_t>(kQueries * heads * kWidth), 1);
+    auto w = RandomFloats(static_cast<size_t>(kQueries * heads), 2);
+    auto keys = RandomFloats(kKeys * kWidth, 3);
+    for (size_t i = 0; i < keys.size(); ++i) keys[i] *= std::exp2(static_cast<float>(i % 7));
+    for (int64_t i = 0; i < kQueries * heads; ++i) SimulateFp4(iq.data() + i * kWidth, kWidth);
+    for (int64_t i = 0; i < kKeys; ++i) SimulateFp4(keys.data() + i * kWidth, kWidth);
+    for (float& value : w) value = RoundBf16(value);
+    Rows32 store(Precision::kReference);
+    for (int64_t i = 0; i < kKeys; ++i) store.rows.Append(keys.data() + i * kWidth);
+    IndexScorer scorer(heads, kWidth);
+    scorer.SetQueries(context.op, iq.data(), w.data(), kQueries);
+    for (const int64_t count : {1, 5, 16, 17, 31, 32}) {
+      Floats scores(static_cast<size_t>(kQueries * count), NAN);
+      scorer.Score(context.op, store.rows, kKeys - count, count, scores.data());
+      for (int64_t q = 0; q < kQueries; ++q) {
+        for (int64_t s = 0; s < count; ++s) {
+          float sum = 0;
+          for (int64_t h = 0; h < heads; ++h) {
+            double dot = 0;
+            for (int64_t i = 0; i < kWidth; ++i) {
+              dot += static_cast<double>(iq[static_cast<size_t>((q * heads + h) * kWidth + i)]) *
+                     keys[static_cast<size_t>((kKeys - count + s) * kWidth + i)];
+            }
+            const float a = std::max(RoundBf16(static_cast<float>(dot)), 0.0F);
+            sum += RoundBf16(a * w[static_cast<size_t>(q * heads + h)]);
+          }
+          ASSERT_EQ(scores[static_cast<size_t>(q * count + s)], RoundBf16(sum)) << q << " " << s;
+        }
+      }
+    }
+  }
+}
+
 TEST(Indexer, SelectsTheLargestScores) {
   constexpr int64_t kHeads = 3;
   constexpr int64_t kWidth = 32;
@@ -188,8 +256,8 @@ TEST(Indexer, SelectsTheLargestScores) {
     // Small integers times halves: the dot products are exact, and ties are frequent.
     auto keys = RandomFloats(200 * kWidth, 4);
     for (float& value : keys) value = std::round(value * 2);
-    RowStore store(kWidth, Precision::kF32);
-    for (int64_t s = 0; s < 200; ++s) store.Append(keys.data() + s * kWidth);
+    Rows32 store(Precision::kF32);
+    for (int64_t s = 0; s < 200; ++s) store.rows.Append(keys.data() + s * kWidth);
     for (const int64_t position : {0, 150, 530, 759}) {
       const int64_t rows = 21;
       auto iq = RandomFloats(static_cast<size_t>(rows * kHeads * kWidth), 5);
@@ -199,8 +267,8 @@ TEST(Indexer, SelectsTheLargestScores) {
       const Segment segment{0, rows, position};
       std::vector<std::vector<int64_t>> selected(rows);
       std::vector<std::vector<int64_t>> threaded(rows);
-      indexer.Select(one.op, segment, iq.data(), w.data(), store, selected.data());
-      indexer.Select(three.op, segment, iq.data(), w.data(), store, threaded.data());
+      indexer.Select(one.op, segment, iq.data(), w.data(), store.rows, selected.data());
+      indexer.Select(three.op, segment, iq.data(), w.data(), store.rows, threaded.data());
       EXPECT_EQ(selected, threaded);
       for (int64_t t = 0; t < rows; ++t) {
         const auto query = iq.begin() + t * kHeads * kWidth;
@@ -214,14 +282,32 @@ TEST(Indexer, SelectsTheLargestScores) {
   }
 }
 
-TEST(CombineIndexScores, RoundsEveryStepAndKeepsNegativeScores) {
+TEST(IndexScorer, RoundsEveryStepAndKeepsNegativeScores) {
   const Context context(Precision::kReference);
-  const Floats dots{1.00390625F, -5, 2, 3, 1, 0};  // [2 heads, 3 keys]
+  constexpr int64_t kWidth = 32;
+  // Two heads and three keys; every value is one of FP4.
+  Floats iq(2 * kWidth, 0.0F);
+  iq[0] = 1;
+  iq[kWidth] = 1;
+  iq[1] = 0.25F;
+  iq[kWidth + 1] = 1;
+  Rows32 store(Precision::kReference);
+  for (const auto& [x, y] : {std::pair{1.5F, 0.5F}, {-4.0F, 6.0F}, {4.0F, -4.0F}}) {
+    Floats key(kWidth, 0.0F);
+    key[0] = x;
+    key[1] = y;
+    store.rows.Append(key.data());
+  }
   const Floats w{-0.5F, 0.25F};
+  IndexScorer scorer(2, kWidth);
+  Floats simulated = iq;
+  SimulateFp4(simulated.data(), kWidth);
+  ASSERT_EQ(simulated, iq);
+  scorer.SetQueries(context.op, iq.data(), w.data(), 1);
   Floats scores(3);
-  CombineIndexScores(context.op, dots.data(), 3, w.data(), 2, 3, scores.data());
-  // b16(1.00390625) = 1; relu(-5) = 0; 0 * 0.25 = 0
-  EXPECT_EQ(scores, (Floats{-0.5F + 0.75F, 0.25F, -1.0F}));
+  scorer.Score(context.op, store.rows, 0, 3, scores.data());
+  // Head 0: 1.625, -2.5 (nothing), 3; head 1: 2, 2, 0.
+  EXPECT_EQ(scores, (Floats{-0.8125F + 0.5F, 0.5F, -1.5F}));
 }
 
 }  // namespace

@@ -16,16 +16,21 @@ namespace {
 
 bool Overlaps(int64_t ratio) { return ratio == 4; }
 
-// Drops the rows before `first` and appends the segment's rows from there on.
-void KeepRows(std::vector<float>& stored, int64_t stored_first, const float* chunk,
-              const Segment& segment, int64_t first, int64_t width) {
-  if (first >= segment.position) {
-    const float* begin = chunk + (first - segment.position) * width;
-    stored.assign(begin, chunk + segment.rows * width);
+// Drops the rows before `first` and appends the segment's rows from there on. Room is kept for
+// `most` rows, so that decoding does not allocate, and for none where nothing is stored.
+void KeepRows(std::vector<float>& stored, const float* chunk, const Segment& segment,
+              int64_t first, int64_t width, int64_t most) {
+  const int64_t begin = std::max(first, segment.position);
+  const float* const added = chunk + (begin - segment.position) * width;
+  const float* const end = chunk + segment.rows * width;
+  const int64_t kept = std::max<int64_t>(segment.position - first, 0);
+  stored.erase(stored.begin(), stored.end() - kept * width);
+  if (stored.empty() && added == end) {
+    stored = {};
     return;
   }
-  stored.erase(stored.begin(), stored.begin() + (first - stored_first) * width);
-  stored.insert(stored.end(), chunk, chunk + segment.rows * width);
+  stored.reserve(static_cast<size_t>(most * width));
+  stored.insert(stored.end(), added, end);
 }
 
 }  // namespace
@@ -127,8 +132,9 @@ void Compressor::Advance(const OpContext& context, const Segment& segment, const
 
   const int64_t keep_group = Overlaps(ratio_) ? end_group - 1 : end_group;
   const int64_t first = std::max<int64_t>(keep_group, 0) * ratio_;
-  KeepRows(open.kv, open.first_position, kv, segment, first, weights_.wkv.out);
-  KeepRows(open.gate, open.first_position, gate, segment, first, weights_.wkv.out);
+  const int64_t most = Overlaps(ratio_) ? 2 * ratio_ : ratio_;
+  KeepRows(open.kv, kv, segment, first, weights_.wkv.out, most);
+  KeepRows(open.gate, gate, segment, first, weights_.wkv.out, most);
   open.first_position = first;
 }
 

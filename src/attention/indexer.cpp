@@ -8,33 +8,85 @@
 #include "kernels/matmul.h"
 #include "kernels/quant.h"
 #include "tensor/number_formats.h"
+#include "tensor/tensor_view.h"
 
 namespace dsv {
 namespace {
 
 constexpr int64_t kCsaRatio = 4;
-// Keys that are expanded at once, and queries that share one expansion.
-constexpr int64_t kKeyTile = 64;
-constexpr int64_t kQueryBlock = 8;
+// Queries that share the expansion of a key.
+constexpr int64_t kQueryBlock = 32;
 
 int64_t VisibleRows(int64_t position) { return (position + 1) / kCsaRatio; }
 
 }  // namespace
 
-void CombineIndexScores(const OpContext& context, const float* dots, int64_t stride, const float* w,
-                        int64_t heads, int64_t count, float* scores) {
-  std::fill(scores, scores + count, 0.0F);
-  for (int64_t h = 0; h < heads; ++h) {
-    const float* a = dots + h * stride;
-    if (context.reference()) {
+void IndexScorer::SetQueries(const OpContext& context, const float* iq, const float* w,
+                             int64_t queries) {
+  queries_ = queries;
+  iq_ = iq;
+  w_ = w;
+  if (!context.reference()) return;
+  const int64_t blocks = queries * heads_ * head_dim_ / kFp4Block;
+  q_.resize(static_cast<size_t>(blocks * kFp4Block));
+  q_scale_.resize(static_cast<size_t>(blocks));
+  q_correction_.resize(static_cast<size_t>(blocks));
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float* block = iq + b * kFp4Block;
+    const float scale = Fp4Scale(block, kFp4Block);
+    int32_t sum = 0;
+    for (int64_t i = 0; i < kFp4Block; ++i) {
+      const auto q = static_cast<int8_t>(block[i] / scale * 2);
+      q_[static_cast<size_t>(b * kFp4Block + i)] = q;
+      sum += q;
+    }
+    q_scale_[static_cast<size_t>(b)] = scale / 4;
+    q_correction_[static_cast<size_t>(b)] = -kIndexKeyBias * sum;
+  }
+}
+
+void IndexScorer::Score(const OpContext& context, const RowStore& keys, int64_t begin,
+                        int64_t count, float* scores) {
+  if (context.reference()) {
+    ScorePacked(context, keys.Stored(begin), count, scores);
+  } else {
+    ScoreFloats(context, keys.Stored(begin), count, scores);
+  }
+}
+
+void IndexScorer::ScorePacked(const OpContext& context, const std::byte* keys, int64_t count,
+                              float* scores) {
+  constexpr auto kLine = static_cast<int64_t>(sizeof(CacheLine));
+  scratch_.resize(static_cast<size_t>((IndexScratchBytes(head_dim_) + kLine - 1) / kLine));
+  context.kernels.index_scores({.q = q_.data(),
+                                .q_scale = q_scale_.data(),
+                                .q_correction = q_correction_.data(),
+                                .w = w_,
+                                .queries = queries_,
+                                .heads = heads_,
+                                .width = head_dim_,
+                                .keys = keys,
+                                .count = count,
+                                .scratch = scratch_.data(),
+                                .scores = scores,
+                                .score_stride = count});
+}
+
+void IndexScorer::ScoreFloats(const OpContext& context, const std::byte* keys, int64_t count,
+                              float* scores) {
+  dots_.resize(static_cast<size_t>(heads_ * count));
+  for (int64_t i = 0; i < queries_; ++i, scores += count) {
+    context.kernels.dot(reinterpret_cast<const float*>(keys), head_dim_, count,
+                        iq_ + i * heads_ * head_dim_, head_dim_, heads_, head_dim_, dots_.data(),
+                        count);
+    std::fill(scores, scores + count, 0.0F);
+    for (int64_t h = 0; h < heads_; ++h) {
+      const float w = w_[i * heads_ + h];
       for (int64_t s = 0; s < count; ++s) {
-        scores[s] += RoundBf16(std::max(RoundBf16(a[s]), 0.0F) * w[h]);
+        scores[s] += std::max(dots_[static_cast<size_t>(h * count + s)], 0.0F) * w;
       }
-    } else {
-      for (int64_t s = 0; s < count; ++s) scores[s] += std::max(a[s], 0.0F) * w[h];
     }
   }
-  if (context.reference()) RoundBf16Row(scores, count);
 }
 
 Indexer::Indexer(const IndexerWeights& weights, const ModelConfig& config,
@@ -71,49 +123,37 @@ void Indexer::HeadWeights(const OpContext& context, const float* x, int64_t rows
   if (context.reference()) RoundBf16Row(w, rows * heads_);
 }
 
-struct Indexer::Scratch {
-  std::vector<float> keys;    // [kKeyTile, ci]
-  std::vector<float> dots;    // [kQueryBlock * Hi, kKeyTile]
-  std::vector<float> scores;  // [kKeyTile]
-  std::vector<TopK> top;      // [kQueryBlock]
-};
-
 void Indexer::SelectBlock(const OpContext& context, const Segment& segment, int64_t first,
                           int64_t count, const float* iq, const float* w, const RowStore& keys,
-                          Scratch& scratch, std::vector<int64_t>* selected) const {
-  scratch.keys.resize(static_cast<size_t>(kKeyTile * head_dim_));
-  scratch.dots.resize(static_cast<size_t>(kQueryBlock * heads_ * kKeyTile));
-  scratch.scores.resize(static_cast<size_t>(kKeyTile));
-  scratch.top.assign(static_cast<size_t>(count), TopK(top_k_));
+                          std::vector<int64_t>* selected) const {
+  const int64_t tile = keys.rows_per_block();
+  IndexScorer scorer(heads_, head_dim_);
+  scorer.SetQueries(context, iq + first * heads_ * head_dim_, w + first * heads_, count);
+  std::vector<float> scores(static_cast<size_t>(count * tile));
+  std::vector<TopK> top(static_cast<size_t>(count), TopK(top_k_));
   const int64_t visible = VisibleRows(segment.position + first + count - 1);
-  for (int64_t begin = 0; begin < visible; begin += kKeyTile) {
-    const int64_t tile = std::min(kKeyTile, visible - begin);
-    keys.Read(begin, tile, scratch.keys.data());
-    context.kernels.dot(scratch.keys.data(), head_dim_, tile, iq + first * heads_ * head_dim_,
-                        head_dim_, count * heads_, head_dim_, scratch.dots.data(), kKeyTile);
+  for (int64_t begin = 0; begin < visible; begin += tile) {
+    const int64_t end = std::min(begin + tile, visible);
+    scorer.Score(context, keys, begin, end - begin, scores.data());
     for (int64_t i = 0; i < count; ++i) {
-      const int64_t seen = std::min(tile, VisibleRows(segment.position + first + i) - begin);
-      if (seen <= 0) continue;
-      CombineIndexScores(context, scratch.dots.data() + i * heads_ * kKeyTile, kKeyTile,
-                         w + (first + i) * heads_, heads_, seen, scratch.scores.data());
-      scratch.top[static_cast<size_t>(i)].Offer(scratch.scores.data(), seen, begin);
+      const int64_t seen = std::min(end, VisibleRows(segment.position + first + i)) - begin;
+      if (seen > 0) {
+        top[static_cast<size_t>(i)].Offer(scores.data() + i * (end - begin), seen, begin);
+      }
     }
   }
-  for (int64_t i = 0; i < count; ++i)
-    scratch.top[static_cast<size_t>(i)].Finish(selected[first + i]);
+  for (int64_t i = 0; i < count; ++i) top[static_cast<size_t>(i)].Finish(selected[first + i]);
 }
 
 void Indexer::Select(const OpContext& context, const Segment& segment, const float* iq,
                      const float* w, const RowStore& keys, std::vector<int64_t>* selected) const {
-  std::vector<Scratch> scratch(static_cast<size_t>(context.pool.size()));
   const int64_t blocks = (segment.rows + kQueryBlock - 1) / kQueryBlock;
-  context.pool.ParallelFor(blocks, [&](int64_t block, int64_t worker) {
+  context.pool.ParallelFor(blocks, [&](int64_t block, int64_t) {
     const int64_t first = block * kQueryBlock;
     const int64_t count = std::min(kQueryBlock, segment.rows - first);
     const int64_t visible = VisibleRows(segment.position + first + count - 1);
     if (visible > top_k_) {
-      SelectBlock(context, segment, first, count, iq, w, keys, scratch[static_cast<size_t>(worker)],
-                  selected);
+      SelectBlock(context, segment, first, count, iq, w, keys, selected);
       return;
     }
     for (int64_t i = first; i < first + count; ++i) {

@@ -1,6 +1,7 @@
 // The lightning indexer of CSA layers: which compressed rows a query attends (spec 4.8).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -13,10 +14,38 @@
 
 namespace dsv {
 
-// Index scores of `count` keys for one query (spec 4.8). `dots` is [Hi, count] with row stride
-// `stride` and holds iq_h . key_s; w is [Hi]; scores is [count].
-void CombineIndexScores(const OpContext& context, const float* dots, int64_t stride, const float* w,
-                        int64_t heads, int64_t count, float* scores);
+// Scores keys for a few queries at a time (spec 4.8). In reference precision the keys are read as
+// they are packed and the dot products are sums of integers; in f32 precision they are floats.
+class IndexScorer {
+ public:
+  IndexScorer(int64_t heads, int64_t head_dim) : heads_(heads), head_dim_(head_dim) {}
+
+  // The queries that Score is about: iq is [queries, Hi, ci], simulated FP4 in reference precision,
+  // and w [queries, Hi]. Both must stay until the next call.
+  void SetQueries(const OpContext& context, const float* iq, const float* w, int64_t queries);
+
+  // Scores of the keys [begin, begin + count), which must lie in one block: [queries, count].
+  void Score(const OpContext& context, const RowStore& keys, int64_t begin, int64_t count,
+             float* scores);
+
+ private:
+  void ScorePacked(const OpContext& context, const std::byte* keys, int64_t count, float* scores);
+  void ScoreFloats(const OpContext& context, const std::byte* keys, int64_t count, float* scores);
+
+  int64_t heads_;
+  int64_t head_dim_;
+  int64_t queries_ = 0;
+  const float* iq_ = nullptr;
+  const float* w_ = nullptr;
+  std::vector<int8_t> q_;             // [queries, Hi, ci]
+  std::vector<float> q_scale_;        // [queries, Hi, ci / 32]
+  std::vector<int32_t> q_correction_; // [queries, Hi, ci / 32]
+  struct alignas(64) CacheLine {
+    std::byte bytes[64];
+  };
+  std::vector<float> dots_;           // [Hi, count], f32 precision
+  std::vector<CacheLine> scratch_;
+};
 
 class Indexer {
  public:
@@ -37,9 +66,8 @@ class Indexer {
               const RowStore& keys, std::vector<int64_t>* selected) const;
 
  private:
-  struct Scratch;
   void SelectBlock(const OpContext& context, const Segment& segment, int64_t first, int64_t count,
-                   const float* iq, const float* w, const RowStore& keys, Scratch& scratch,
+                   const float* iq, const float* w, const RowStore& keys,
                    std::vector<int64_t>* selected) const;
 
   const IndexerWeights& weights_;

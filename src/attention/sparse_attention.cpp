@@ -1,7 +1,9 @@
 #include "attention/sparse_attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernels/quant.h"
 #include "tensor/number_formats.h"
@@ -9,53 +11,82 @@
 namespace dsv {
 namespace {
 
-constexpr int64_t kRowTile = 64;
-
-// Turns the logits of one head into p = exp(l - max), rounded where the value product wants it,
-// and returns the denominator, which sums the unrounded p.
-float SoftmaxNumerators(const OpContext& context, float* logits, int64_t n, float sink) {
-  const float max = *std::max_element(logits, logits + n);
-  float sum = 0;
-  for (int64_t j = 0; j < n; ++j) {
-    const float p = std::exp(logits[j] - max);
-    sum += p;
-    logits[j] = context.reference() ? RoundBf16(p) : p;
-  }
-  return sum + std::exp(sink - max);
-}
+constexpr int64_t kBlock = 64;  // rows whose logits are computed together
 
 }  // namespace
 
-void SparseAttention(const OpContext& context, const float* q, int64_t heads, int64_t head_dim,
-                     const RowSource& rows, const float* sink, AttentionScratch& scratch,
-                     float* out) {
-  const int64_t n = rows.size();
-  scratch.tile.resize(static_cast<size_t>(kRowTile * head_dim));
-  scratch.logits.resize(static_cast<size_t>(heads * n));
-  scratch.sums.resize(static_cast<size_t>(heads));
-  float* tile = scratch.tile.data();
-  float* logits = scratch.logits.data();
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-
-  for (int64_t begin = 0; begin < n; begin += kRowTile) {
-    const int64_t count = std::min(kRowTile, n - begin);
-    rows.Read(begin, count, tile);
-    context.kernels.dot(tile, head_dim, count, q, head_dim, heads, head_dim, logits + begin, n);
-  }
-  for (int64_t h = 0; h < heads; ++h) {
-    for (int64_t j = 0; j < n; ++j) logits[h * n + j] *= scale;
-    scratch.sums[static_cast<size_t>(h)] = SoftmaxNumerators(context, logits + h * n, n, sink[h]);
-  }
+SparseAttention::SparseAttention(const float* q, int64_t heads, int64_t head_dim, int64_t rows,
+                                 float* out)
+    : q_(q),
+      heads_(heads),
+      head_dim_(head_dim),
+      out_(out),
+      kept_(std::min(rows, kKeptLogits)),
+      logits_(static_cast<size_t>(heads * (kept_ + kBlock))),
+      max_(static_cast<size_t>(heads), -std::numeric_limits<float>::infinity()),
+      sum_(static_cast<size_t>(heads), 0.0F) {
   std::fill(out, out + heads * head_dim, 0.0F);
-  for (int64_t begin = 0; begin < n; begin += kRowTile) {
-    const int64_t count = std::min(kRowTile, n - begin);
-    if (n > kRowTile) rows.Read(begin, count, tile);
-    context.kernels.add_weighted_rows(logits + begin, n, heads, tile, count, head_dim, out);
+}
+
+SparseAttention::Block SparseAttention::NextBlock(const OpContext& context, const float* rows,
+                                                  int64_t count, int64_t index, bool is_new) {
+  const bool keeps = index < kept_;
+  Block block;
+  block.count = std::min({count, kBlock, keeps ? kept_ - index : kBlock});
+  block.logits = logits_.data() + (keeps ? index : heads_ * kept_);
+  block.stride = keeps ? kept_ : kBlock;
+  if (keeps && !is_new) return block;
+  context.kernels.dot(rows, head_dim_, block.count, q_, head_dim_, heads_, head_dim_, block.logits,
+                      block.stride);
+  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
+  for (int64_t h = 0; h < heads_; ++h) {
+    float* logits = block.logits + h * block.stride;
+    for (int64_t j = 0; j < block.count; ++j) logits[j] *= scale;
   }
-  for (int64_t h = 0; h < heads; ++h) {
-    float* head = out + h * head_dim;
-    for (int64_t i = 0; i < head_dim; ++i) head[i] /= scratch.sums[static_cast<size_t>(h)];
-    if (context.reference()) RoundBf16Row(head, head_dim);
+  return block;
+}
+
+void SparseAttention::Scan(const OpContext& context, const float* rows, int64_t count) {
+  while (count > 0) {
+    const Block block = NextBlock(context, rows, count, scanned_, /*is_new=*/true);
+    for (int64_t h = 0; h < heads_; ++h) {
+      const float* logits = block.logits + h * block.stride;
+      float& max = max_[static_cast<size_t>(h)];
+      max = std::max(max, *std::max_element(logits, logits + block.count));
+    }
+    scanned_ += block.count;
+    rows += block.count * head_dim_;
+    count -= block.count;
+  }
+}
+
+void SparseAttention::Add(const OpContext& context, const float* rows, int64_t count) {
+  while (count > 0) {
+    const Block block = NextBlock(context, rows, count, added_, /*is_new=*/false);
+    for (int64_t h = 0; h < heads_; ++h) {
+      float* p = block.logits + h * block.stride;
+      float& sum = sum_[static_cast<size_t>(h)];
+      for (int64_t j = 0; j < block.count; ++j) {
+        p[j] = std::exp(p[j] - max_[static_cast<size_t>(h)]);
+        sum += p[j];
+      }
+      if (context.reference()) RoundBf16Row(p, block.count);
+    }
+    context.kernels.add_weighted_rows(block.logits, block.stride, heads_, rows, block.count,
+                                      head_dim_, out_);
+    added_ += block.count;
+    rows += block.count * head_dim_;
+    count -= block.count;
+  }
+}
+
+void SparseAttention::Finish(const OpContext& context, const float* sink) {
+  for (int64_t h = 0; h < heads_; ++h) {
+    float* out = out_ + h * head_dim_;
+    const float sum =
+        sum_[static_cast<size_t>(h)] + std::exp(sink[h] - max_[static_cast<size_t>(h)]);
+    for (int64_t i = 0; i < head_dim_; ++i) out[i] /= sum;
+    if (context.reference()) RoundBf16Row(out, head_dim_);
   }
 }
 

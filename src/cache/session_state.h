@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
-#include "cache/row_store.h"
+#include "cache/row_blocks.h"
 #include "cache/window_ring.h"
 
 namespace dsv {
@@ -18,7 +19,9 @@ struct OpenGroup {
   std::vector<float> kv;       // [rows, width]
   std::vector<float> gate;     // [rows, width]
 
-  int64_t Bytes() const { return static_cast<int64_t>((kv.size() + gate.size()) * sizeof(float)); }
+  int64_t Bytes() const {
+    return static_cast<int64_t>((kv.capacity() + gate.capacity()) * sizeof(float));
+  }
 };
 
 struct LayerState {
@@ -28,7 +31,7 @@ struct LayerState {
   OpenGroup open;                // CSA, HCA
   OpenGroup index_open;          // CSA
 
-  int64_t Bytes() const;
+  int64_t TailBytes() const;
 };
 
 struct MtpState {
@@ -37,11 +40,15 @@ struct MtpState {
 };
 
 struct SessionState {
-  int64_t tokens = 0;  // processed so far
+  std::unique_ptr<RowBlocks> blocks;  // on the heap, because the row stores point at it
   std::vector<LayerState> layers;
   std::optional<MtpState> mtp;  // only in sessions that want MTP logits
 
-  int64_t Bytes() const;
+  int64_t tokens() const { return blocks->tokens(); }  // processed so far
+  // The same state for another session: O(tail), rows of full blocks are shared.
+  SessionState Copy() const;
+  int64_t TailBytes() const;  // allocated, besides the blocks
+  int64_t Bytes() const { return blocks->Bytes() + TailBytes(); }
 };
 
 }  // namespace dsv

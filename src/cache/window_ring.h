@@ -3,36 +3,35 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "cache/row_store.h"
+#include "cache/row_format.h"
 
 namespace dsv {
 
 class WindowRing {
  public:
-  WindowRing(int64_t window, int64_t width, Precision precision)
+  WindowRing(int64_t window, const RowFormat& format)
       : window_(window),
-        width_(width),
-        precision_(precision),
-        bytes_(static_cast<size_t>(window * PackedRowBytes(precision, width))) {}
+        format_(format),
+        bytes_(static_cast<size_t>(window * format.bytes())) {}
 
   void Write(int64_t position, const float* row) {
-    PackRow(precision_, row, width_, bytes_.data() + Offset(position));
+    format_.Pack(row, bytes_.data() + Offset(position));
   }
-  void Read(int64_t position, float* row) const {
-    UnpackRow(precision_, bytes_.data() + Offset(position), width_, row);
+  void Read(const Kernels& kernels, int64_t position, float* row) const {
+    format_.Unpack(kernels, bytes_.data() + Offset(position), row);
   }
-  int64_t Bytes() const { return static_cast<int64_t>(bytes_.size()); }
+  // The slots as they are stored, to be saved and restored.
+  std::span<std::byte> stored() { return bytes_; }
+  std::span<const std::byte> stored() const { return bytes_; }
 
  private:
-  int64_t Offset(int64_t position) const {
-    return position % window_ * PackedRowBytes(precision_, width_);
-  }
+  int64_t Offset(int64_t position) const { return position % window_ * format_.bytes(); }
 
   int64_t window_;
-  int64_t width_;
-  Precision precision_;
+  RowFormat format_;
   std::vector<std::byte> bytes_;
 };
 

@@ -43,7 +43,7 @@ constexpr std::array<IntegerKey, 20> kIntegers{{
     {"num_nextn_predict_layers", &ModelConfig::num_nextn_predict_layers, 0, 16},
     {"sliding_window", &ModelConfig::sliding_window, 1, 1 << 16},
     {"index_n_heads", &ModelConfig::index_n_heads, 1, 4096, Needed::kWithCsa},
-    {"index_head_dim", &ModelConfig::index_head_dim, 2, 8192, Needed::kWithCsa},
+    {"index_head_dim", &ModelConfig::index_head_dim, 32, 8192, Needed::kWithCsa},
     {"index_topk", &ModelConfig::index_topk, 1, 1 << 20, Needed::kWithCsa},
     {"hc_mult", &ModelConfig::hc_mult, 4, 4},  // the shapes of hc_* are those of 4 streams
     {"hc_sinkhorn_iters", &ModelConfig::hc_sinkhorn_iters, 1, 1000},

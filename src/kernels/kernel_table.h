@@ -9,6 +9,28 @@
 
 namespace dsv {
 
+// Index scores of packed keys for several queries (spec 4.8), every rounding point included. The
+// dot product of two FP4 blocks is a sum of small integers, so these scores have the same bits in
+// every instruction set. `width` is a multiple of 32.
+struct IndexScoreJob {
+  // FP4 queries as integers: component = q * scale * 2 in blocks of 32, scale as in E8M0 / 4.
+  const int8_t* q;              // [queries, heads, width], twice the E2M1 values
+  const float* q_scale;         // [queries, heads, width / 32], a quarter of the scales
+  const int32_t* q_correction;  // [queries, heads, width / 32], -kIndexKeyBias * sum of the block
+  const float* w;               // [queries, heads]
+  int64_t queries;
+  int64_t heads;
+  int64_t width;
+  const void* keys;  // [count] rows of E2M1, width / 2 bytes, and E8M0, width / 32 bytes
+  int64_t count;
+  void* scratch;  // IndexScratchBytes(width), aligned to 64 bytes
+  float* scores;  // [queries, score_stride], count of each row written
+  int64_t score_stride;
+};
+// Keys are expanded to unsigned bytes: twice the E2M1 value plus this.
+inline constexpr int32_t kIndexKeyBias = 12;
+constexpr int64_t IndexScratchBytes(int64_t width) { return 16 * (width + width / 32 * 4); }
+
 struct Kernels {
   const char* name;  // "scalar", "avx2", "avx512"
 
@@ -33,10 +55,14 @@ struct Kernels {
   void (*expand_e2m1)(const void* data, const void* scales, int64_t n, float* values);
 
   float (*sum_of_squares)(const float* x, int64_t n);
+
+  void (*index_scores)(const IndexScoreJob& job);
 };
 
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;    // AVX2 and FMA
-extern const Kernels kAvx512Kernels;  // AVX-512F
+extern const Kernels kAvx512Kernels;  // AVX-512F and BW
+// The same with VNNI, which serves integers only: both have the same bits and share their name.
+extern const Kernels kAvx512VnniKernels;
 
 }  // namespace dsv

@@ -15,8 +15,12 @@ struct Candidate {
 std::array<Candidate, 3> Candidates() {
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f");
-  return {{{&kAvx512Kernels, avx512}, {&kAvx2Kernels, avx2}, {&kScalarKernels, true}}};
+  const bool avx512 =
+      avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  return {{{vnni ? &kAvx512VnniKernels : &kAvx512Kernels, avx512},
+           {&kAvx2Kernels, avx2},
+           {&kScalarKernels, true}}};
 #else
   return {{{&kScalarKernels, true}, {&kScalarKernels, true}, {&kScalarKernels, true}}};
 #endif

@@ -9,16 +9,10 @@
 namespace dsv {
 namespace {
 
-constexpr int64_t kFp8SimulationBlock = 64;
-
 float AbsMax(const float* x, int64_t n) {
   float max = 0;
   for (int64_t i = 0; i < n; ++i) max = std::max(max, std::fabs(x[i]));
   return max;
-}
-
-float Fp8Scale(const float* x, int64_t n) {
-  return PowerOfTwoCeil(std::max(AbsMax(x, n), 1e-4F) * (1.0F / kE4m3Max));
 }
 
 // `x` and `rounded` may be the same row.
@@ -31,6 +25,15 @@ void RoundFp8Block(const float* x, int64_t n, float scale, float* rounded) {
 }
 
 }  // namespace
+
+float Fp8Scale(const float* x, int64_t n) {
+  return PowerOfTwoCeil(std::max(AbsMax(x, n), 1e-4F) * (1.0F / kE4m3Max));
+}
+
+float Fp4Scale(const float* x, int64_t n) {
+  const float max = std::max(AbsMax(x, n), 0x1.8p-124F);  // 6 * 2^-126
+  return PowerOfTwoCeil(max * (1.0F / kE2m1Max));
+}
 
 void RoundBf16Row(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = RoundBf16(x[i]);
@@ -59,8 +62,7 @@ void SimulateFp8(float* x, int64_t n) {
 void SimulateFp4(float* x, int64_t n) {
   for (int64_t begin = 0; begin < n; begin += kFp4Block) {
     const int64_t count = std::min(kFp4Block, n - begin);
-    const float max = std::max(AbsMax(x + begin, count), 0x1.8p-124F);  // 6 * 2^-126
-    const float scale = PowerOfTwoCeil(max * (1.0F / kE2m1Max));
+    const float scale = Fp4Scale(x + begin, count);
     const float inverse = 1.0F / scale;
     for (int64_t i = begin; i < begin + count; ++i) {
       const float clamped = std::min(std::max(x[i] * inverse, -kE2m1Max), kE2m1Max);

@@ -17,9 +17,15 @@ void QuantizeActivation(const float* x, int64_t n, float* quantized);
 void ActivationScales(const float* x, int64_t n, float* scales);
 
 // FP8 simulation of a stored row, per block of 64 (3.5).
+inline constexpr int64_t kFp8SimulationBlock = 64;
 void SimulateFp8(float* x, int64_t n);
 
 // FP4 simulation of an indexer query or key, per block of 32 (3.6).
 void SimulateFp4(float* x, int64_t n);
+
+// The scale of one block, n at most the block's length. Of a block that is simulated already it may
+// be half of the scale that was used, which holds the values as well (6.1).
+float Fp8Scale(const float* x, int64_t n);
+float Fp4Scale(const float* x, int64_t n);
 
 }  // namespace dsv

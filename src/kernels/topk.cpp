@@ -8,16 +8,30 @@
 namespace dsv {
 namespace {
 
+constexpr uint32_t kNanBits = 0;
+
 // Maps floats to unsigned integers of the same order, with -0 = +0 and NaN below everything.
 uint32_t OrderedBits(float score) {
-  if (std::isnan(score)) return 0;
+  if (std::isnan(score)) return kNanBits;
   const auto bits = std::bit_cast<uint32_t>(score + 0.0F);
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
+// The inverse, but for NaN.
+float FloatOfOrderedBits(uint32_t bits) {
+  return std::bit_cast<float>((bits & 0x80000000U) != 0 ? bits & 0x7FFFFFFFU : ~bits);
 }
 
 }  // namespace
 
 void TopK::Offer(const float* scores, int64_t count, int64_t first) {
+  // Indices ascend, so that beside a threshold only a larger score can get in.
+  if (const auto bits = static_cast<uint32_t>(threshold_ >> 32); bits != kNanBits) {
+    const float least = FloatOfOrderedBits(bits);
+    int larger = 0;
+    for (int64_t i = 0; i < count; ++i) larger |= static_cast<int>(scores[i] > least);
+    if (larger == 0) return;
+  }
   for (int64_t i = 0; i < count; ++i) {
     const auto index = static_cast<uint32_t>(first + i);
     const uint64_t key = (static_cast<uint64_t>(OrderedBits(scores[i])) << 32) | ~index;

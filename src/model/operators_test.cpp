@@ -28,20 +28,14 @@ using testing::TestModel;
 using testing::Vectors;
 using testing::VectorsOf;
 
-class RowList : public RowSource {
- public:
-  RowList(std::vector<const float*> rows, int64_t width) : rows_(std::move(rows)), width_(width) {}
-  int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
-  void Read(int64_t begin, int64_t count, float* out) const override {
-    for (int64_t i = 0; i < count; ++i) {
-      const float* row = rows_[static_cast<size_t>(begin + i)];
-      std::copy(row, row + width_, out + i * width_);
-    }
-  }
-
- private:
-  std::vector<const float*> rows_;
-  int64_t width_;
+// Compressed rows or keys of one layer outside of a session.
+struct LooseRows {
+  LooseRows(const RowFormat& format, int64_t ratio)
+      : area(layout.Add(format, ratio)), blocks(layout.bytes()), rows(blocks, area) {}
+  BlockLayout layout;
+  RowArea area;
+  RowBlocks blocks;
+  RowStore rows;
 };
 
 // The checks of one layer, in the order of the data flow.
@@ -102,7 +96,7 @@ class LayerCheck {
   void Compress(const Compressor& compressor, const CompressorWeights& weights,
                 const std::string& name, CompressedRowKind kind);
   void Index();
-  void IndexScores(const Floats& keys);
+  void IndexScores(const RowStore& keys);
   void Attend();
   void Output();
   void Router();
@@ -304,11 +298,11 @@ void LayerCheck::Index() {
   goldens_.ExpectBf16(Name("indexer.out.w"), head_weights);
 
   const Floats keys = In("indexer.compressor.out.rows");
-  IndexScores(keys);
-  RowStore store(config_.index_head_dim, Precision::kReference);
+  LooseRows store(RowFormat::IndexKey(Precision::kReference, config_.index_head_dim), 4);
   for (size_t i = 0; i < keys.size(); i += static_cast<size_t>(config_.index_head_dim)) {
-    store.Append(keys.data() + i);
+    store.rows.Append(keys.data() + i);
   }
+  IndexScores(store.rows);
   const Floats golden_q = In("indexer.out.q");
   const Floats golden_w = In("indexer.out.w");
   std::vector<int64_t> ids;
@@ -316,7 +310,7 @@ void LayerCheck::Index() {
     const Segment segment{0, 1, goldens_.positions()[static_cast<size_t>(t)]};
     std::vector<int64_t> selected;
     indexer.Select(context_, segment, golden_q.data() + t * width, golden_w.data() + t * heads,
-                   store, &selected);
+                   store.rows, &selected);
     selected.resize(static_cast<size_t>(config_.index_topk), -1);
     ids.insert(ids.end(), selected.begin(), selected.end());
   }
@@ -324,20 +318,21 @@ void LayerCheck::Index() {
 }
 
 // Scores are bf16 values, stored as F32 because invisible rows have -inf.
-void LayerCheck::IndexScores(const Floats& keys) {
+void LayerCheck::IndexScores(const RowStore& keys) {
   const Floats iq = In("indexer.out.q");
   const Floats w = In("indexer.out.w");
   const int64_t heads = config_.index_n_heads;
   const int64_t width = config_.index_head_dim;
-  const auto count = static_cast<int64_t>(keys.size()) / width;
-  Floats dots(static_cast<size_t>(heads * count));
+  const int64_t count = keys.size();
   Floats scores(static_cast<size_t>(rows() * count), -std::numeric_limits<float>::infinity());
+  IndexScorer scorer(heads, width);
   for (int64_t t = 0; t < rows(); ++t) {
-    context_.kernels.dot(keys.data(), width, count, iq.data() + t * heads * width, width, heads,
-                         width, dots.data(), count);
+    scorer.SetQueries(context_, iq.data() + t * heads * width, w.data() + t * heads, 1);
     const int64_t visible = (goldens_.positions()[static_cast<size_t>(t)] + 1) / 4;
-    CombineIndexScores(context_, dots.data(), count, w.data() + t * heads, heads, visible,
-                       scores.data() + t * count);
+    for (int64_t begin = 0; begin < visible; begin += keys.rows_per_block()) {
+      scorer.Score(context_, keys, begin, std::min(keys.rows_per_block(), visible - begin),
+                   scores.data() + t * count + begin);
+    }
   }
   goldens_.ExpectBf16(Name("indexer.out.scores"), scores);
 }
@@ -352,26 +347,27 @@ void LayerCheck::Attend() {
   const std::vector<int64_t> selected =
       kind == LayerKind::kCsa ? goldens_.Ids(Name("indexer.out.selected")) : std::vector<int64_t>();
   const Floats sink = ExpandVector(weights_.attn.attn_sink);
-  AttentionScratch scratch;
   Floats o(q.size());
   for (int64_t t = 0; t < rows(); ++t) {
     const int64_t position = goldens_.positions()[static_cast<size_t>(t)];
-    std::vector<const float*> list;
-    for (int64_t p = std::max<int64_t>(0, position - config_.sliding_window + 1); p <= position;
-         ++p) {
-      list.push_back(window.data() + p * c);
-    }
+    const int64_t first = std::max<int64_t>(0, position - config_.sliding_window + 1);
+    Floats list(window.begin() + first * c, window.begin() + (position + 1) * c);
     if (kind == LayerKind::kHca) {
-      for (int64_t g = 0; g < (position + 1) / 128; ++g) list.push_back(compressed.data() + g * c);
+      list.insert(list.end(), compressed.begin(), compressed.begin() + (position + 1) / 128 * c);
     }
     if (kind == LayerKind::kCsa) {
       for (int64_t i = 0; i < config_.index_topk; ++i) {
         const int64_t row = selected[static_cast<size_t>(t * config_.index_topk + i)];
-        if (row >= 0) list.push_back(compressed.data() + row * c);
+        if (row < 0) continue;
+        const auto at = compressed.begin() + row * c;
+        list.insert(list.end(), at, at + c);
       }
     }
-    SparseAttention(context_, q.data() + t * heads * c, heads, c, RowList(list, c), sink.data(),
-                    scratch, o.data() + t * heads * c);
+    const int64_t n = std::ssize(list) / c;
+    SparseAttention attention(q.data() + t * heads * c, heads, c, n, o.data() + t * heads * c);
+    attention.Scan(context_, list.data(), n);
+    attention.Add(context_, list.data(), n);
+    attention.Finish(context_, sink.data());
   }
   goldens_.ExpectBf16(Name("sparse_attn.out.o"), o);
 }

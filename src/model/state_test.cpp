@@ -25,7 +25,7 @@ SessionState StateAfter(const TestModel& model, const std::vector<size_t>& piece
     if (piece == 0) continue;
     std::vector<int32_t> tokens;
     for (size_t i = 0; i < piece; ++i) {
-      tokens.push_back(static_cast<int32_t>((static_cast<size_t>(state.tokens) + i) * 7 % 64));
+      tokens.push_back(static_cast<int32_t>((static_cast<size_t>(state.tokens()) + i) * 7 % 64));
     }
     const Work work{&state, tokens, Logits::kNone, Logits::kNone};
     model.transformer.Forward(context, std::span(&work, 1));
@@ -44,7 +44,7 @@ TEST(SessionState, HcaRowsCloseEvery128Tokens) {
   for (const size_t tokens : {1, 126, 127, 128, 129, 255, 256, 257}) {
     const SessionState state = StateAfter(model, {tokens / 2 + 1, tokens - tokens / 2 - 1});
     const auto n = static_cast<int64_t>(tokens);
-    ASSERT_EQ(state.tokens, n);
+    ASSERT_EQ(state.tokens(), n);
     EXPECT_EQ(state.layers[0].rows->size(), n / 128) << n;
     EXPECT_FALSE(state.layers[0].keys);
     EXPECT_EQ(OpenRows(state.layers[0].open, 128), n % 128) << n;
@@ -66,12 +66,39 @@ TEST(SessionState, CsaKeepsTheGroupBeforeTheOpenOne) {
   }
 }
 
-TEST(SessionState, OnlyRowsGrow) {
+TEST(SessionState, GrowsByWholeBlocksAndKeepsAConstantTail) {
   const TestModel model("one-csa-tiny");
-  const int64_t at_64 = StateAfter(model, {64}).Bytes();
-  const int64_t at_128 = StateAfter(model, {128}).Bytes();
-  // 16 rows and keys of 128 bf16 components each
-  EXPECT_EQ(at_128 - at_64, 16 * 2 * (128 + 128));
+  const ModelConfig& config = model.transformer.config();
+  const int64_t block = BlockLayout(config, Precision::kReference).bytes();
+  EXPECT_EQ(block, 32 * (200 + 68));  // 64 E4M3, 1 E8M0, 64 bf16, padding; 64 E2M1, 4 E8M0
+  const SessionState at_128 = StateAfter(model, {128});
+  const SessionState at_384 = StateAfter(model, {384});
+  EXPECT_EQ(at_384.TailBytes(), at_128.TailBytes());
+  // Besides its rows a block holds its token ids and its place in the list.
+  const int64_t grown = at_384.Bytes() - at_128.Bytes();
+  EXPECT_GE(grown, 2 * block);
+  EXPECT_LE(grown, 2 * (block + static_cast<int64_t>(sizeof(RowBlock))) + 1024);
+}
+
+// A copy goes on without the original, which keeps what it had.
+TEST(SessionState, CopiesShareFullBlocksOnly) {
+  const TestModel model("flash-tiny");
+  for (const size_t tokens : {1, 100, 128, 130, 300}) {
+    SessionState state = StateAfter(model, {tokens});
+    const SessionState copy = state.Copy();
+    ASSERT_EQ(copy.tokens(), state.tokens());
+    ASSERT_EQ(copy.blocks->full().size(), tokens / 128);
+    for (size_t i = 0; i < tokens / 128; ++i) {
+      EXPECT_EQ(copy.blocks->full()[i], state.blocks->full()[i]);
+    }
+    for (size_t layer = 0; layer < state.layers.size(); ++layer) {
+      const auto& rows = state.layers[layer].rows;
+      if (!rows || rows->size() * 128 / rows->rows_per_block() <= 128 * (state.tokens() / 128)) {
+        continue;
+      }
+      EXPECT_NE(copy.layers[layer].rows->Stored(rows->size() - 1), rows->Stored(rows->size() - 1));
+    }
+  }
 }
 
 struct Mixing {

@@ -17,10 +17,10 @@ Batch MakeBatch(std::span<const Work> works) {
   Batch batch;
   for (const Work& work : works) {
     const auto rows = static_cast<int64_t>(work.tokens.size());
-    batch.segments.push_back({batch.rows(), rows, work.state->tokens});
+    batch.segments.push_back({batch.rows(), rows, work.state->tokens()});
     for (int64_t i = 0; i < rows; ++i) {
       batch.tokens.push_back(work.tokens[static_cast<size_t>(i)]);
-      batch.positions.push_back(work.state->tokens + i);
+      batch.positions.push_back(work.state->tokens() + i);
     }
   }
   return batch;
@@ -81,8 +81,14 @@ Result<Transformer> Transformer::Create(ModelConfig config, ModelWeights weights
 }
 
 SessionState Transformer::NewState(Precision precision, bool mtp) const {
+  const BlockLayout layout(config(), precision);
   SessionState state;
-  for (const Block& block : parts_->blocks) state.layers.push_back(block.NewState(precision));
+  state.blocks = std::make_unique<RowBlocks>(layout.bytes());
+  for (size_t i = 0; i < parts_->blocks.size(); ++i) {
+    state.layers.push_back(parts_->blocks[i].NewState(precision));
+    if (layout.rows[i]) state.layers[i].rows.emplace(*state.blocks, *layout.rows[i]);
+    if (layout.keys[i]) state.layers[i].keys.emplace(*state.blocks, *layout.keys[i]);
+  }
   if (mtp) {
     DSV_CHECK(has_mtp());
     state.mtp.emplace(MtpState{parts_->mtp->block().NewState(precision), {}});
@@ -148,7 +154,7 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& context, std::span
   }
 
   ForwardMtp(context, works, batch, streams, observe, results);
-  for (size_t i = 0; i < works.size(); ++i) works[i].state->tokens += batch.segments[i].rows;
+  for (const Work& work : works) work.state->blocks->Advance(work.tokens);
   return results;
 }
 

@@ -80,6 +80,32 @@ static inline float RoundE4m3(float value) { return RoundToGrid<3>(value, 0x1p-6
 // For |value| <= 6: the nearest E2M1 value.
 static inline float RoundE2m1(float value) { return RoundToGrid<1>(value, 1.0F); }
 
+// The codes of values that the format holds exactly; a NaN stays one in E4M3.
+static inline uint8_t E4m3FromExact(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t magnitude = bits & 0x7FFFFFFFU;
+  const auto sign = static_cast<uint8_t>(bits >> 24 & 0x80U);
+  if (magnitude > 0x7F800000U) return static_cast<uint8_t>(sign | 0x7FU);
+  const float absolute = std::bit_cast<float>(magnitude);
+  const uint32_t code = absolute < 0x1p-6F ? static_cast<uint32_t>(absolute * 512.0F)
+                                           : (magnitude >> 20) - (120U << 3);
+  return static_cast<uint8_t>(sign | code);
+}
+
+static inline uint8_t E2m1FromExact(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t magnitude = bits & 0x7FFFFFFFU;
+  const float absolute = std::bit_cast<float>(magnitude);
+  const uint32_t code =
+      absolute < 1.0F ? static_cast<uint32_t>(absolute * 2.0F) : (magnitude >> 22) - (126U << 1);
+  return static_cast<uint8_t>((bits >> 28 & 8U) | code);
+}
+
+// The byte of a power of two in the range of E8M0; infinities and NaNs become its NaN.
+static inline uint8_t E8m0FromExact(float value) {
+  return static_cast<uint8_t>(std::bit_cast<uint32_t>(value) >> 23);
+}
+
 // 2^ceil(log2(value)) for a positive normal value, from its bits (spec 3.2).
 static inline float PowerOfTwoCeil(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);

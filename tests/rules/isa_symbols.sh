@@ -10,6 +10,7 @@ for object in "$@"; do
   case "$object" in */kernels_scalar.cpp.o) table=kScalarKernels ;;
     */kernels_avx2.cpp.o) table=kAvx2Kernels ;;
     */kernels_avx512.cpp.o) table=kAvx512Kernels ;;
+    */kernels_avx512vnni.cpp.o) table=kAvx512VnniKernels ;;
     *) continue ;;
   esac
   checked=$((checked + 1))

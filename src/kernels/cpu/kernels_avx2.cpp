@@ -1,11 +1,11 @@
 #include "kernels/cpu/simd_avx2.h"
 // The lanes come first: kernels-inl.h is written over them.
 #include "kernels/cpu/kernels-inl.h"
-#include "kernels/kernel_table.h"
 
 namespace dsv {
 
 const Kernels kAvx2Kernels{"avx2",     Dot,        DotScaled,  AddWeightedRows,
-                           ExpandBf16, ExpandE4m3, ExpandE2m1, SumOfSquares};
+                           ExpandBf16, ExpandE4m3, ExpandE2m1, SumOfSquares,
+    IndexScores};
 
 }  // namespace dsv

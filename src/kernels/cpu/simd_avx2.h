@@ -34,12 +34,43 @@ inline void StorePartial(Vec v, float* data, int64_t count) {
 
 inline Vec Mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 
+inline Vec Add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+
+inline Vec Relu(Vec v) { return _mm256_max_ps(Zero(), v); }
 
 inline float Sum(Vec v) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+inline Vec RoundLanesToBf16(Vec v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const __m256i rounded = _mm256_blendv_epi8(up, quiet, nan);
+  return _mm256_castsi256_ps(
+      _mm256_and_si256(rounded, _mm256_set1_epi32(static_cast<int>(0xFFFF0000U))));
+}
+
+using Ints = __m256i;
+
+inline Ints BroadcastInt(int32_t value) { return _mm256_set1_epi32(value); }
+
+inline Ints LoadInts(const void* data) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(data));
+}
+
+inline Vec ToFloat(Ints v) { return _mm256_cvtepi32_ps(v); }
+
+// The pair sums stay below 2^15: neither operand of the kernels is above 24 in magnitude.
+inline Ints DotBytes(Ints sum, Ints u, Ints s) {
+  const Ints pairs = _mm256_maddubs_epi16(u, s);
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
 inline Vec LoadBf16(const void* data) {

@@ -1,7 +1,10 @@
 // Sixteen lanes of AVX-512F. Every simd_<isa>.h defines the same names: kLanes, Vec, Zero,
 // Broadcast, Load and Store (of kLanes floats without alignment), LoadPartial (missing lanes are 0)
-// and StorePartial for 0 < count < kLanes, Mul, MulAdd(a, b, c) = a * b + c, Sum over the lanes by
-// a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of kLanes stored elements without alignment.
+// and StorePartial for 0 < count < kLanes, Add, Mul, MulAdd(a, b, c) = a * b + c, Relu (a < 0 ? 0 : a),
+// RoundLanesToBf16, Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of
+// kLanes stored elements without alignment. For integers: Ints (kLanes of 32 bits), BroadcastInt,
+// LoadInts, ToFloat, and DotBytes(sum, u, s), which adds to every lane the products of its four
+// unsigned bytes with the four signed bytes of s.
 #pragma once
 
 #include <immintrin.h>
@@ -34,7 +37,12 @@ inline void StorePartial(Vec v, float* data, int64_t count) {
 
 inline Vec Mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 
+inline Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+
+// A NaN is the second operand and comes through.
+inline Vec Relu(Vec v) { return _mm512_maskz_max_ps(0xFFFF, Zero(), v); }
 
 // The masked extracts are plain ones without the undefined operand that g++ 12 warns about.
 inline float Sum(Vec v) {
@@ -53,6 +61,36 @@ inline __m512i Widen8(__m128i v) { return _mm512_maskz_cvtepu8_epi32(0xFFFF, v);
 inline __m512i Widen16(__m256i v) { return _mm512_maskz_cvtepu16_epi32(0xFFFF, v); }
 inline __m512i Shift(__m512i v, unsigned count) {
   return _mm512_maskz_slli_epi32(0xFFFF, v, count);
+}
+
+inline Vec RoundLanesToBf16(Vec v) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd =
+      _mm512_and_si512(_mm512_maskz_srli_epi32(0xFFFF, bits, 16), _mm512_set1_epi32(1));
+  const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
+  const __m512i rounded =
+      _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
+  return _mm512_castsi512_ps(
+      _mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
+}
+
+using Ints = __m512i;
+
+inline Ints BroadcastInt(int32_t value) { return _mm512_set1_epi32(value); }
+
+inline Ints LoadInts(const void* data) { return _mm512_loadu_si512(data); }
+
+inline Vec ToFloat(Ints v) { return _mm512_maskz_cvtepi32_ps(0xFFFF, v); }
+
+inline Ints DotBytes(Ints sum, Ints u, Ints s) {
+#ifdef __AVX512VNNI__
+  return _mm512_dpbusd_epi32(sum, u, s);
+#else
+  // The pair sums stay below 2^15: neither operand of the kernels is above 24 in magnitude.
+  const Ints pairs = _mm512_maddubs_epi16(u, s);
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+#endif
 }
 
 inline Vec LoadBf16(const void* data) {

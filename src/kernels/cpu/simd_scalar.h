@@ -38,12 +38,53 @@ inline Vec Mul(Vec a, Vec b) {
   return a;
 }
 
+inline Vec Add(Vec a, Vec b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] += b.lane[i];
+  return a;
+}
+
+inline Vec Relu(Vec v) {
+  for (float& lane : v.lane) lane = lane < 0 ? 0.0F : lane;
+  return v;
+}
+
+inline Vec RoundLanesToBf16(Vec v) {
+  for (float& lane : v.lane) lane = dsv::RoundBf16(lane);
+  return v;
+}
+
 inline Vec MulAdd(Vec a, Vec b, Vec c) {
   for (int64_t i = 0; i < kLanes; ++i) c.lane[i] += a.lane[i] * b.lane[i];
   return c;
 }
 
 inline float Sum(Vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
+
+struct Ints {
+  int32_t lane[kLanes];
+};
+
+inline Ints BroadcastInt(int32_t value) { return Ints{{value, value, value, value}}; }
+
+inline Ints LoadInts(const void* data) { return dsv::LoadUnaligned<Ints>(data); }
+
+inline Vec ToFloat(Ints v) {
+  Vec f{};
+  for (int64_t i = 0; i < kLanes; ++i) f.lane[i] = static_cast<float>(v.lane[i]);
+  return f;
+}
+
+inline Ints DotBytes(Ints sum, Ints u, Ints s) {
+  for (int64_t i = 0; i < kLanes; ++i) {
+    const auto bytes = static_cast<uint32_t>(u.lane[i]);
+    const auto factors = static_cast<uint32_t>(s.lane[i]);
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+      sum.lane[i] += static_cast<int32_t>(bytes >> shift & 0xFFU) *
+                     static_cast<int8_t>(factors >> shift & 0xFFU);
+    }
+  }
+  return sum;
+}
 
 inline Vec LoadBf16(const void* data) {
   Vec v{};

@@ -1,0 +1,138 @@
+#include "cache/row_blocks.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+
+namespace dsv {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+std::unique_ptr<RowBlock> NewBlock(int64_t bytes) {
+  auto block = std::make_unique<RowBlock>();
+  const auto size = static_cast<size_t>(bytes);
+  block->rows = static_cast<std::byte*>(::operator new(size, kAlignment));
+  block->memory = std::shared_ptr<const void>(
+      block->rows, [](const void* memory) {
+        ::operator delete(const_cast<void*>(memory), kAlignment);
+      });
+  std::memset(block->rows, 0, size);
+  return block;
+}
+
+}  // namespace
+
+BlockLayout::BlockLayout(const ModelConfig& config, Precision precision)
+    : rows(config.layers.size()), keys(config.layers.size()) {
+  const RowFormat row = RowFormat::Main(precision, config.head_dim, config.qk_rope_head_dim);
+  const RowFormat key = RowFormat::IndexKey(precision, config.index_head_dim);
+  parts_.push_back(0);
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (config.layers[i] == LayerKind::kCsa) keys[i] = Add(key, CompressRatio(LayerKind::kCsa));
+  }
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (config.layers[i] == LayerKind::kHca) rows[i] = Add(row, CompressRatio(LayerKind::kHca));
+  }
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (config.layers[i] != LayerKind::kCsa) continue;
+    if (bytes_ > parts_.back()) parts_.push_back(bytes_);
+    rows[i] = Add(row, CompressRatio(LayerKind::kCsa));
+  }
+  if (bytes_ > parts_.back()) parts_.push_back(bytes_);
+}
+
+RowArea BlockLayout::Add(const RowFormat& format, int64_t ratio) {
+  const RowArea area{format, kBlockTokens / ratio, bytes_};
+  bytes_ += area.rows * format.bytes();
+  return area;
+}
+
+RowBlocks::RowBlocks(int64_t block_bytes) : block_bytes_(block_bytes) {
+  rest_.reserve(static_cast<size_t>(kBlockTokens));
+}
+
+RowBlocks RowBlocks::Copy() const {
+  RowBlocks copy(block_bytes_);
+  copy.full_ = full_;
+  copy.rest_.assign(rest_.begin(), rest_.end());
+  for (const auto& block : filling_) {
+    copy.filling_.push_back(NewBlock(block_bytes_));
+    std::memcpy(copy.filling_.back()->rows, block->rows, static_cast<size_t>(block_bytes_));
+  }
+  return copy;
+}
+
+const std::byte* RowBlocks::Read(int64_t index) const {
+  const auto full = std::ssize(full_);
+  return index < full ? full_[static_cast<size_t>(index)]->rows
+                      : filling_[static_cast<size_t>(index - full)]->rows;
+}
+
+std::byte* RowBlocks::Write(int64_t index) {
+  const int64_t filling = index - std::ssize(full_);
+  DSV_DCHECK(filling >= 0);
+  while (std::ssize(filling_) <= filling) filling_.push_back(NewBlock(block_bytes_));
+  return filling_[static_cast<size_t>(filling)]->rows;
+}
+
+void RowBlocks::Advance(std::span<const int32_t> tokens) {
+  while (!tokens.empty()) {
+    const size_t count = std::min(tokens.size(), static_cast<size_t>(kBlockTokens) - rest_.size());
+    rest_.insert(rest_.end(), tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(count));
+    tokens = tokens.subspan(count);
+    if (std::ssize(rest_) < kBlockTokens) return;
+    Write(std::ssize(full_));  // models without compressed layers have written nothing
+    std::copy(rest_.begin(), rest_.end(), filling_.front()->tokens.begin());
+    full_.push_back(std::move(filling_.front()));
+    filling_.erase(filling_.begin());
+    rest_.clear();
+  }
+}
+
+void RowBlocks::Share(std::shared_ptr<const RowBlock> block) {
+  DSV_CHECK(filling_.empty() && rest_.empty());
+  full_.push_back(std::move(block));
+}
+
+int64_t RowBlocks::Bytes() const {
+  constexpr auto kOverhead = static_cast<int64_t>(sizeof(RowBlock));
+  return (std::ssize(full_) + std::ssize(filling_)) * (block_bytes_ + kOverhead) +
+         static_cast<int64_t>(full_.capacity() * sizeof(full_[0]) + rest_.capacity() * 4);
+}
+
+RowStore RowStore::In(RowBlocks& blocks) const {
+  RowStore store = *this;
+  store.blocks_ = &blocks;
+  return store;
+}
+
+void RowStore::Append(const float* row) {
+  std::byte* block = blocks_->Write(size_ / area_.rows);
+  area_.format.Pack(row, block + area_.offset + size_ % area_.rows * area_.format.bytes());
+  ++size_;
+}
+
+const std::byte* RowStore::Stored(int64_t index) const {
+  DSV_DCHECK(index >= 0 && index < size_);
+  return blocks_->Read(index / area_.rows) + area_.offset +
+         index % area_.rows * area_.format.bytes();
+}
+
+void RowStore::Read(const Kernels& kernels, int64_t begin, int64_t count, float* out) const {
+  for (int64_t i = begin; i < begin + count; ++i, out += area_.format.width()) {
+    area_.format.Unpack(kernels, Stored(i), out);
+  }
+}
+
+void RowStore::Gather(const Kernels& kernels, std::span<const int64_t> indices, float* out) const {
+  for (const int64_t index : indices) {
+    area_.format.Unpack(kernels, Stored(index), out);
+    out += area_.format.width();
+  }
+}
+
+}  // namespace dsv
