@@ -41,6 +41,11 @@ struct EngineOptions {
   int64_t threads = 0;  // 0: as many as the process may use
   Precision precision = Precision::kReference;
   int64_t chunk = 256;  // rows that one pass through the layers takes; bounds scratch memory
+  // The longest session. 0: max_position_embeddings, or as many tokens as fit into `memory`.
+  int64_t context = 0;
+  // Bytes for the state of all sessions and for scratch. 0: what the machine, the control group and
+  // the resource limits of the process leave. Mapped weights do not count: they can be paged out.
+  int64_t memory = 0;
 };
 
 // Immutable; any thread may use it.
@@ -100,6 +105,18 @@ struct ModelInfo {
   bool has_mtp = false;  // MTP logits can be asked for
 };
 
+// What the engine may use and what it needs, in bytes.
+struct MemoryInfo {
+  int64_t context = 0;    // tokens of the longest session
+  int64_t available = 0;  // for states and scratch, when the engine was opened
+  std::string limit;      // what sets `available`
+  int64_t held = 0;       // by all sessions and snapshots now
+  int64_t rows = 0;       // of one session of `context` tokens
+  int64_t tail = 0;       // of one session or snapshot besides its rows, at most
+  int64_t scratch = 0;    // of one pass, at most, logits not counted
+  int64_t weights = 0;    // mapped
+};
+
 enum class LogitRows : uint8_t { kNone, kLast, kAll };
 
 class Session;
@@ -145,10 +162,13 @@ class Engine {
   std::string_view isa() const;        // "avx512", "avx2" or "scalar"
   const Tokenizer* tokenizer() const;  // null if the directory has no tokenizer.json
 
+  MemoryInfo memory() const;
+
   // Sampling defaults of generation_config.json.
   SamplingOptions default_sampling() const;
 
-  // An empty session. With `mtp` it keeps what MTP logits need; an error if the model has no MTP.
+  // An empty session. With `mtp` it keeps what MTP logits need; an error if the model has no MTP or
+  // a session of EngineOptions::context tokens does not fit into memory.
   Result<Session> NewSession(bool mtp = false) const;
 
   // Advances every session by its tokens, in one ragged batch. All works are checked before any
@@ -160,12 +180,35 @@ class Engine {
 
  private:
   friend class Session;
+  friend class Snapshot;
   struct Impl;
   explicit Engine(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
-// One timeline of tokens and the state that they leave.
+// The state of a session after some tokens. Cheap: it shares the rows and copies the rest. Copies
+// refer to the same state. May be used from any thread; must not outlive its engine.
+class Snapshot {
+ public:
+  Snapshot(const Snapshot&) = default;
+  Snapshot& operator=(const Snapshot&) = default;
+  int64_t size() const;  // tokens
+
+ private:
+  friend class Session;
+  struct Impl;
+  explicit Snapshot(std::shared_ptr<const Impl> impl);
+  std::shared_ptr<const Impl> impl_;
+};
+
+// Where the beginning of a session came from, in tokens.
+struct SyncReport {
+  int64_t kept = 0;      // in this session, or taken over from a snapshot of any session
+  int64_t computed = 0;  // the rest
+};
+
+// One timeline of tokens and the state that they leave. Whatever way a state was reached, it is bit
+// for bit the state after the same tokens fed to an empty session.
 class Session {
  public:
   Session(Session&&) noexcept;
@@ -174,16 +217,35 @@ class Session {
 
   std::span<const TokenId> tokens() const;  // processed so far
   int64_t size() const { return static_cast<int64_t>(tokens().size()); }
+  int64_t max_size() const;            // tokens; EngineOptions::context
   int64_t state_bytes() const;         // of rows, window and open groups
   const Tokenizer* tokenizer() const;  // of the engine
   const ModelInfo& info() const;
-
-  void Clear();  // back to an empty session
 
   // Engine::Forward for this session alone: logits [V] after the last token.
   Result<std::vector<float>> Append(
       std::span<const TokenId> tokens,
       const std::function<bool(int64_t, int64_t)>& progress = nullptr);
+
+  // A second timeline that goes on from here. Rows are shared, the rest is copied, so the cost does
+  // not depend on the context.
+  Result<Session> Branch() const;
+
+  Result<Snapshot> TakeSnapshot() const;
+  // Back, forth or sideways to a snapshot of a session of the same engine.
+  Status Restore(const Snapshot& snapshot);
+
+  // Back to the first `size` tokens. States that the session keeps of its past make it cheap: at
+  // most max(spacing, size() - size) tokens are computed again, where spacing is 512 tokens or the
+  // chunk if that is longer. Returns how many. When it is cancelled, the session is left shorter.
+  Result<int64_t> RewindTo(int64_t size,
+                           const std::function<bool(int64_t, int64_t)>& progress = nullptr);
+
+  // Makes these the tokens of the session, and computes only those after the longest beginning that
+  // this session or a live snapshot of the engine has. Logits come from an Append after it: leave
+  // out the last token to get its.
+  Result<SyncReport> Sync(std::span<const TokenId> tokens,
+                          const std::function<bool(int64_t, int64_t)>& progress = nullptr);
 
  private:
   friend class Engine;
@@ -338,8 +400,8 @@ struct ChatReply {
 };
 
 // One turn: feeds the session what it does not hold of the conversation, samples the reply and
-// takes it apart. A session that holds anything else starts over. `on_event` ends the reply by
-// returning false.
+// takes it apart. A session that holds anything else goes back to where the conversation departs
+// from it. `on_event` ends the reply by returning false.
 Result<ChatReply> Respond(Session& session, std::span<const Message> messages,
                           const ChatOptions& chat, const GenerateOptions& options,
                           const std::function<bool(const ReplyEvent&)>& on_event = nullptr);

@@ -12,18 +12,6 @@ namespace {
 
 constexpr std::align_val_t kAlignment{64};
 
-std::unique_ptr<RowBlock> NewBlock(int64_t bytes) {
-  auto block = std::make_unique<RowBlock>();
-  const auto size = static_cast<size_t>(bytes);
-  block->rows = static_cast<std::byte*>(::operator new(size, kAlignment));
-  block->memory = std::shared_ptr<const void>(
-      block->rows, [](const void* memory) {
-        ::operator delete(const_cast<void*>(memory), kAlignment);
-      });
-  std::memset(block->rows, 0, size);
-  return block;
-}
-
 }  // namespace
 
 BlockLayout::BlockLayout(const ModelConfig& config, Precision precision)
@@ -51,16 +39,31 @@ RowArea BlockLayout::Add(const RowFormat& format, int64_t ratio) {
   return area;
 }
 
-RowBlocks::RowBlocks(int64_t block_bytes) : block_bytes_(block_bytes) {
+RowBlocks::RowBlocks(int64_t block_bytes, std::shared_ptr<BlockCount> held)
+    : block_bytes_(block_bytes), held_(std::move(held)) {
   rest_.reserve(static_cast<size_t>(kBlockTokens));
 }
 
+std::unique_ptr<RowBlock> RowBlocks::NewBlock() const {
+  auto block = std::make_unique<RowBlock>();
+  const auto size = static_cast<size_t>(block_bytes_);
+  block->rows = static_cast<std::byte*>(::operator new(size, kAlignment));
+  block->memory = std::shared_ptr<const void>(
+      block->rows, [held = held_, bytes = block_bytes_](const void* memory) {
+        ::operator delete(const_cast<void*>(memory), kAlignment);
+        if (held != nullptr) *held -= bytes;
+      });
+  if (held_ != nullptr) *held_ += block_bytes_;
+  std::memset(block->rows, 0, size);
+  return block;
+}
+
 RowBlocks RowBlocks::Copy() const {
-  RowBlocks copy(block_bytes_);
+  RowBlocks copy(block_bytes_, held_);
   copy.full_ = full_;
   copy.rest_.assign(rest_.begin(), rest_.end());
   for (const auto& block : filling_) {
-    copy.filling_.push_back(NewBlock(block_bytes_));
+    copy.filling_.push_back(NewBlock());
     std::memcpy(copy.filling_.back()->rows, block->rows, static_cast<size_t>(block_bytes_));
   }
   return copy;
@@ -75,7 +78,7 @@ const std::byte* RowBlocks::Read(int64_t index) const {
 std::byte* RowBlocks::Write(int64_t index) {
   const int64_t filling = index - std::ssize(full_);
   DSV_DCHECK(filling >= 0);
-  while (std::ssize(filling_) <= filling) filling_.push_back(NewBlock(block_bytes_));
+  while (std::ssize(filling_) <= filling) filling_.push_back(NewBlock());
   return filling_[static_cast<size_t>(filling)]->rows;
 }
 
@@ -96,6 +99,29 @@ void RowBlocks::Advance(std::span<const int32_t> tokens) {
 void RowBlocks::Share(std::shared_ptr<const RowBlock> block) {
   DSV_CHECK(filling_.empty() && rest_.empty());
   full_.push_back(std::move(block));
+}
+
+int64_t RowBlocks::SharedPrefix(std::span<const int32_t> tokens) const {
+  int64_t shared = 0;
+  const auto matches = [&](std::span<const int32_t> part) {
+    const auto rest = tokens.subspan(static_cast<size_t>(shared));
+    const auto same = std::mismatch(part.begin(), part.end(), rest.begin(), rest.end());
+    shared += same.first - part.begin();
+    return same.first == part.end();
+  };
+  for (const auto& block : full_) {
+    if (!matches(block->tokens)) return shared;
+  }
+  matches(rest_);
+  return shared;
+}
+
+std::vector<int32_t> RowBlocks::Tokens() const {
+  std::vector<int32_t> all;
+  all.reserve(static_cast<size_t>(tokens()));
+  for (const auto& block : full_) all.insert(all.end(), block->tokens.begin(), block->tokens.end());
+  all.insert(all.end(), rest_.begin(), rest_.end());
+  return all;
 }
 
 int64_t RowBlocks::Bytes() const {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -55,10 +56,14 @@ struct RowBlock {
   std::shared_ptr<const void> memory;
 };
 
+// Bytes of all blocks that exist in memory, shared ones counted once.
+using BlockCount = std::atomic<int64_t>;
+
 // The blocks of one session. Full blocks are shared, hence the shared_ptr.
 class RowBlocks {
  public:
-  explicit RowBlocks(int64_t block_bytes);
+  // `held` is told of memory that is allocated and freed.
+  explicit RowBlocks(int64_t block_bytes, std::shared_ptr<BlockCount> held = nullptr);
   // Shares the full blocks and copies the one that is filling.
   RowBlocks Copy() const;
 
@@ -71,13 +76,21 @@ class RowBlocks {
   std::byte* Write(int64_t index);
   // The rows of these tokens are written: blocks that they fill become shared.
   void Advance(std::span<const int32_t> tokens);
-  // Appends a block that some other session filled; none may be filling.
+  // Appends a full block; none may be filling.
   void Share(std::shared_ptr<const RowBlock> block);
 
+  // How many of `tokens` are the first ones here.
+  int64_t SharedPrefix(std::span<const int32_t> tokens) const;
+  std::vector<int32_t> Tokens() const;
+
+  int64_t block_bytes() const { return block_bytes_; }
   int64_t Bytes() const;  // allocated, shared blocks included
 
  private:
+  std::unique_ptr<RowBlock> NewBlock() const;
+
   int64_t block_bytes_;
+  std::shared_ptr<BlockCount> held_;
   std::vector<std::shared_ptr<const RowBlock>> full_;
   std::vector<std::unique_ptr<RowBlock>> filling_;  // more than one only during a pass
   std::vector<int32_t> rest_;  // fewer than kBlockTokens

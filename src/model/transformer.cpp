@@ -44,6 +44,34 @@ int64_t WantedRows(Logits wanted, int64_t rows) {
   return wanted == Logits::kAll ? rows : std::min<int64_t>(rows, 1);
 }
 
+// Floats of the buffers that live at the same time in the larger of the two sub-layers.
+int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
+  const int64_t d = config.hidden_size;
+  const int64_t c = config.head_dim;
+  const int64_t heads = config.num_attention_heads * c;
+  const int64_t k = config.num_experts_per_tok;
+  const int64_t index = config.index_n_heads * config.index_head_dim;
+  // Streams and embedding; x, y and the coefficients of mHC.
+  const int64_t common = config.hc_mult * d + d + 2 * d + 4 * (2 + config.hc_mult) * config.hc_mult;
+  // qr, window rows twice, q and o; kappa and gamma; indexer queries and 64-bit selections.
+  const int64_t attention = 2 * config.q_lora_rank + 2 * c + 2 * heads +
+                            4 * (c + config.index_head_dim) + index + config.index_n_heads +
+                            2 * (config.index_topk + 8) +
+                            2 * config.o_groups * config.o_lora_rank;
+  // Scores, inputs and outputs of the chosen experts, gate and up of those and the shared one.
+  const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
+                      2 * (k + 1) * config.moe_intermediate_size + 8 * k;
+  // Per thread: logits of the queries of an HCA task, rows gathered for a CSA query, a panel of
+  // weights, the candidates of a block of index queries.
+  const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
+                                   config.o_groups * config.o_lora_rank});
+  const int64_t thread = 8 * config.num_attention_heads * (SparseAttention::kKeptLogits + 64) +
+                         (config.index_topk + 64) * c + 16 * widest +
+                         32 * (2 * (2 * config.index_topk + 64) + config.index_n_heads *
+                               config.index_head_dim);
+  return rows * (common + std::max(attention, moe)) + config.sliding_window * c + threads * thread;
+}
+
 Status CheckHashTable(const MoeWeights& weights, const ModelConfig& config, int64_t layer) {
   const int64_t k = config.num_experts_per_tok;
   for (int64_t token = 0; token < config.vocab_size; ++token) {
@@ -80,10 +108,11 @@ Result<Transformer> Transformer::Create(ModelConfig config, ModelWeights weights
   return Transformer(std::make_unique<const Parts>(std::move(config), std::move(weights)));
 }
 
-SessionState Transformer::NewState(Precision precision, bool mtp) const {
+SessionState Transformer::NewState(Precision precision, bool mtp,
+                                   std::shared_ptr<BlockCount> held) const {
   const BlockLayout layout(config(), precision);
   SessionState state;
-  state.blocks = std::make_unique<RowBlocks>(layout.bytes());
+  state.blocks = std::make_unique<RowBlocks>(layout.bytes(), std::move(held));
   for (size_t i = 0; i < parts_->blocks.size(); ++i) {
     state.layers.push_back(parts_->blocks[i].NewState(precision));
     if (layout.rows[i]) state.layers[i].rows.emplace(*state.blocks, *layout.rows[i]);
@@ -94,6 +123,26 @@ SessionState Transformer::NewState(Precision precision, bool mtp) const {
     state.mtp.emplace(MtpState{parts_->mtp->block().NewState(precision), {}});
   }
   return state;
+}
+
+int64_t Transformer::MaxTailBytes(Precision precision, bool mtp) const {
+  constexpr int64_t kPair = 2 * sizeof(float);  // kappa and gamma
+  const SessionState state = NewState(precision, mtp);
+  int64_t bytes = state.TailBytes();
+  for (const LayerKind kind : config().layers) {
+    // CSA keeps two groups of rows that are twice as wide, HCA one group.
+    if (kind == LayerKind::kCsa) {
+      bytes += 2 * 4 * 2 * (config().head_dim + config().index_head_dim) * kPair;
+    } else if (kind == LayerKind::kHca) {
+      bytes += CompressRatio(kind) * config().head_dim * kPair;
+    }
+  }
+  const int64_t streams = config().hc_mult * config().hidden_size;
+  return bytes + (mtp ? streams * static_cast<int64_t>(sizeof(float)) : 0);
+}
+
+int64_t Transformer::ScratchBytes(int64_t rows, int64_t threads) const {
+  return static_cast<int64_t>(sizeof(float)) * ScratchFloats(config(), rows, threads);
 }
 
 std::vector<float> Transformer::Embed(const OpContext& context,

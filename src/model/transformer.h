@@ -49,7 +49,14 @@ class Transformer {
   const ModelWeights& weights() const { return parts_->weights; }
   bool has_mtp() const { return parts_->mtp.has_value(); }
 
-  SessionState NewState(Precision precision, bool mtp) const;
+  // `held` counts the bytes of its blocks.
+  SessionState NewState(Precision precision, bool mtp,
+                        std::shared_ptr<BlockCount> held = nullptr) const;
+
+  // The most that a session holds besides its rows, and that a pass of `rows` rows allocates while
+  // it runs, logits not counted. Neither depends on the context.
+  int64_t MaxTailBytes(Precision precision, bool mtp) const;
+  int64_t ScratchBytes(int64_t rows, int64_t threads) const;
 
   // Advances every session by its tokens. The caller has validated the works.
   std::vector<WorkLogits> Forward(const OpContext& context, std::span<const Work> works,

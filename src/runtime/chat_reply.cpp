@@ -86,11 +86,11 @@ Result<ChatReply> Respond(Session& session, std::span<const Message> messages,
   const std::span<const TokenId> held = session.tokens();
   DSV_ASSIGN(ChatPrompt prompt, RenderChat(*session.tokenizer(), messages, chat, held));
   // Sampling needs the logits of the last token, so at least that one is fed.
-  if (prompt.kept < session.size() || prompt.tokens.empty()) {
-    prompt.tokens.insert(prompt.tokens.begin(), held.begin(), held.begin() + prompt.kept);
-    prompt.kept = 0;
-    session.Clear();
+  if (prompt.tokens.empty()) {
+    --prompt.kept;
+    prompt.tokens.push_back(held[static_cast<size_t>(prompt.kept)]);
   }
+  DSV_TRY(session.RewindTo(prompt.kept, options.prompt_progress));
   bool go_on = true;
   const auto handle = [&](const ReplyEvent& event) {
     if (on_event && go_on) go_on = on_event(event);

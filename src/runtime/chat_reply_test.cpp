@@ -74,12 +74,12 @@ TEST_F(RespondTest, FeedsOnlyWhatTheSessionDoesNotHold) {
                                 static_cast<int64_t>(second.generation.tokens.size()) - 1);
 }
 
-TEST_F(RespondTest, StartsOverWhenTheConversationWasEdited) {
+TEST_F(RespondTest, GoesBackToWhereTheConversationWasEdited) {
   Session session = *engine_.NewSession();
   Ask(session, {User("Another beginning.")});
   const ChatReply reply = Ask(session, {User(fact_ + question_)});
   EXPECT_EQ(reply.message.content, "4821");
-  EXPECT_EQ(reply.kept_tokens, 0);
+  EXPECT_EQ(reply.kept_tokens, 2);  // BOS and the user token
   // The same conversation again: at least its last token has to be fed.
   EXPECT_EQ(Ask(session, {User(fact_ + question_)}).message.content, "4821");
 }

@@ -1,25 +1,21 @@
 // Engine and Session of the public header: validation, the splitting of works into passes, and the
 // boundary at which allocation failure becomes an error.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
-#include <mutex>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "base/result.h"
-#include "base/thread_pool.h"
-#include "checkpoint/config.h"
 #include "checkpoint/weights.h"
-#include "dsv4/dsv4.h"
-#include "io/checkpoint.h"
-#include "kernels/kernels.h"
-#include "model/transformer.h"
+#include "runtime/engine_impl.h"
 #include "runtime/tokenizer_impl.h"
 
 namespace dsv4 {
 
 using dsv::Fail;
-using Progress = std::function<bool(int64_t, int64_t)>;
 
 namespace {
 
@@ -48,6 +44,14 @@ void AppendRows(std::vector<float>& all, std::vector<float>& part) {
   }
 }
 
+int64_t WeightBytes(const dsv::Checkpoint& checkpoint) {
+  int64_t bytes = 0;
+  checkpoint.ForEach([&](const auto&, const dsv::TensorView& view, const auto&) {
+    bytes += view.Bytes();
+  });
+  return bytes;
+}
+
 Status CheckTokens(std::span<const TokenId> tokens, int64_t vocab_size) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] < 0 || tokens[i] >= vocab_size) {
@@ -59,51 +63,84 @@ Status CheckTokens(std::span<const TokenId> tokens, int64_t vocab_size) {
 
 }  // namespace
 
-struct Session::Impl {
-  Engine::Impl* engine = nullptr;
-  bool mtp = false;
-  dsv::SessionState state;
-  std::vector<TokenId> tokens;
-  bool broken = false;  // memory ran out in the middle of a pass
-};
+Engine::Impl::Impl(dsv::Checkpoint c, dsv::Transformer t, const dsv::Kernels& k,
+                   const EngineOptions& o)
+    : checkpoint(std::move(c)),
+      transformer(std::move(t)),
+      kernels(k),
+      options(o),
+      pool(o.threads),
+      held(std::make_shared<dsv::BlockCount>(0)) {
+  const dsv::ModelConfig& config = transformer.config();
+  info.vocab_size = config.vocab_size;
+  info.hidden_size = config.hidden_size;
+  info.num_hidden_layers = config.num_hidden_layers;
+  info.max_position_embeddings = config.max_position_embeddings;
+  info.bos_token_id = static_cast<TokenId>(config.bos_token_id);
+  info.eos_token_id = static_cast<TokenId>(config.eos_token_id);
+  info.has_mtp = transformer.has_mtp();
+  block_bytes = dsv::BlockLayout(config, precision()).bytes();
+  tail_bytes = transformer.MaxTailBytes(precision(), info.has_mtp);
+  scratch_bytes = transformer.ScratchBytes(options.chunk, pool.size());
+}
 
-struct Engine::Impl {
-  Impl(dsv::Checkpoint c, dsv::Transformer t, const dsv::Kernels& k, const EngineOptions& o)
-      : checkpoint(std::move(c)),
-        transformer(std::move(t)),
-        kernels(k),
-        options(o),
-        pool(o.threads) {
-    const dsv::ModelConfig& config = transformer.config();
-    info.vocab_size = config.vocab_size;
-    info.hidden_size = config.hidden_size;
-    info.num_hidden_layers = config.num_hidden_layers;
-    info.max_position_embeddings = config.max_position_embeddings;
-    info.bos_token_id = static_cast<TokenId>(config.bos_token_id);
-    info.eos_token_id = static_cast<TokenId>(config.eos_token_id);
-    info.has_mtp = transformer.has_mtp();
+dsv::SessionState Engine::Impl::NewState(bool mtp) const {
+  return transformer.NewState(precision(), mtp, held);
+}
+
+int64_t Engine::Impl::RowBytes(int64_t tokens) const {
+  return (tokens + dsv::kBlockTokens - 1) / dsv::kBlockTokens * block_bytes;
+}
+
+Status Engine::Impl::CheckMemory(int64_t bytes, const std::string& what) const {
+  const int64_t used = *held + scratch_bytes;
+  if (bytes <= memory.available - used) return {};
+  constexpr double kMb = 1e6;
+  return Fail(
+      "memory: {} needs {:.1f} MB more; held {:.1f} MB, scratch {:.1f} MB, available {:.1f} MB "
+      "({}); weights are mapped, {:.1f} MB",
+      what, static_cast<double>(bytes) / kMb, static_cast<double>(*held) / kMb,
+      static_cast<double>(scratch_bytes) / kMb, static_cast<double>(memory.available) / kMb,
+      memory.source, static_cast<double>(WeightBytes(checkpoint)) / kMb);
+}
+
+// Chooses the context where the caller has not, and refuses one that does not fit.
+Status Engine::Impl::Admit() {
+  memory = options.memory > 0 ? dsv::MemoryLimit{options.memory, "as asked for"}
+                              : dsv::AvailableMemory();
+  const int64_t longest = info.max_position_embeddings;
+  if (options.context > 0) {
+    return CheckMemory(RowBytes(options.context) + tail_bytes,
+                       fmt::format("a session of {} tokens", options.context));
   }
+  DSV_TRY(CheckMemory(RowBytes(1) + tail_bytes, "a session of 128 tokens"));
+  const int64_t left = memory.available - scratch_bytes - tail_bytes;
+  options.context =
+      block_bytes == 0 ? longest
+                       : std::min(longest, left / block_bytes * dsv::kBlockTokens);
+  return {};
+}
 
-  dsv::Precision precision() const {
-    return options.precision == Precision::kReference ? dsv::Precision::kReference
-                                                      : dsv::Precision::kF32;
+void Engine::Impl::Publish(const dsv::SharedState& state) {
+  const std::lock_guard lock(published_mutex);
+  std::erase_if(published, [](const auto& weak) { return weak.expired(); });
+  published.push_back(state);
+}
+
+dsv::SharedState Engine::Impl::FindPublished(std::span<const TokenId> tokens, bool mtp,
+                                             int64_t size) {
+  const std::lock_guard lock(published_mutex);
+  dsv::SharedState best;
+  for (const auto& weak : published) {
+    const dsv::SharedState state = weak.lock();
+    if (state == nullptr || state->mtp.has_value() != mtp || state->tokens() <= size) continue;
+    if (state->tokens() > static_cast<int64_t>(tokens.size())) continue;
+    if (state->blocks->SharedPrefix(tokens) < state->tokens()) continue;
+    best = state;
+    size = state->tokens();
   }
-
-  Status CheckWork(std::span<const Work> works, size_t index) const;
-  Status RunPass(std::span<const Work> works, std::vector<size_t>& done,
-                 std::vector<WorkLogits>& results);
-  Result<std::vector<WorkLogits>> Forward(std::span<const Work> works, const Progress& progress);
-
-  dsv::Checkpoint checkpoint;  // owns the bytes that the transformer reads
-  dsv::Transformer transformer;
-  const dsv::Kernels& kernels;
-  EngineOptions options;
-  ModelInfo info;
-  std::optional<Tokenizer> tokenizer;
-  dsv::GenerationConfig generation;
-  dsv::ThreadPool pool;
-  std::mutex forward_mutex;  // one batch at a time uses the pool
-};
+  return best;
+}
 
 Status Engine::Impl::CheckWork(std::span<const Work> works, size_t index) const {
   const Work& work = works[index];
@@ -117,14 +154,31 @@ Status Engine::Impl::CheckWork(std::span<const Work> works, size_t index) const 
   if (session.broken) return Fail("work {}: memory ran out in this session before", index);
   if (work.tokens.empty()) return Fail("work {}: expected at least one token, found none", index);
   const auto end = static_cast<int64_t>(session.tokens.size() + work.tokens.size());
-  if (end > info.max_position_embeddings) {
-    return Fail("context: expected at most {} tokens (max_position_embeddings), found {}",
-                info.max_position_embeddings, end);
+  if (end > options.context) {
+    return Fail("context: expected at most {} tokens ({}), found {}", options.context,
+                options.context == info.max_position_embeddings ? "max_position_embeddings"
+                                                                : "the limit of a session",
+                end);
   }
   if (work.mtp_logits != LogitRows::kNone && !session.state.mtp) {
     return Fail("work {}: MTP logits need a session made with mtp", index);
   }
   return CheckTokens(work.tokens, info.vocab_size);
+}
+
+// The rows that the works will allocate must fit before anything is computed.
+Status Engine::Impl::CheckRoom(std::span<const Work> works) const {
+  int64_t bytes = 0;
+  size_t tokens = 0;
+  for (const Work& work : works) {
+    const Session::Impl& session = *work.session->impl_;
+    const size_t end = session.tokens.size() + work.tokens.size();
+    bytes += RowBytes(static_cast<int64_t>(end)) -
+             RowBytes(static_cast<int64_t>(session.tokens.size()));
+    tokens += work.tokens.size();
+  }
+  if (bytes == 0) return {};
+  return CheckMemory(bytes, fmt::format("the rows of {} more tokens", tokens));
 }
 
 // Feeds the next `chunk` tokens of the works, in their order. `done` counts the tokens of each work
@@ -135,7 +189,11 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   std::vector<size_t> index;
   auto room = static_cast<size_t>(options.chunk);
   for (size_t i = 0; i < works.size() && room > 0; ++i) {
-    const size_t count = std::min(works[i].tokens.size() - done[i], room);
+    const Session::Impl& session = *works[i].session->impl_;
+    // A pass ends where a state of the session is due.
+    const auto until_next = static_cast<size_t>(
+        session.snapshots.UntilNext(static_cast<int64_t>(session.tokens.size())));
+    const size_t count = std::min({works[i].tokens.size() - done[i], room, until_next});
     if (count == 0) continue;
     const bool ends_work = done[i] + count == works[i].tokens.size();
     pass.push_back({&works[i].session->impl_->state, works[i].tokens.subspan(done[i], count),
@@ -151,6 +209,9 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
       std::vector<TokenId>& tokens = works[index[p]].session->impl_->tokens;
       tokens.insert(tokens.end(), pass[p].tokens.begin(), pass[p].tokens.end());
       done[index[p]] += pass[p].tokens.size();
+      const Work& work = works[index[p]];
+      work.session->impl_->KeepState(work.tokens.size() > 1 &&
+                                     done[index[p]] == work.tokens.size());
       AppendRows(results[index[p]].logits, logits[p].logits);
       AppendRows(results[index[p]].mtp_logits, logits[p].mtp_logits);
     }
@@ -169,6 +230,7 @@ Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> work
     total += works[i].tokens.size();
   }
   const std::lock_guard lock(forward_mutex);
+  DSV_TRY(CheckRoom(works));
   std::vector<WorkLogits> results(works.size());
   std::vector<size_t> done(works.size(), 0);
   size_t total_done = 0;
@@ -195,8 +257,15 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
     return Fail("threads: expected 0 (all) to {}, found {}", kMaxThreads, options.threads);
   }
   if (options.chunk < 1) return Fail("chunk: expected at least 1 row, found {}", options.chunk);
+  if (options.memory < 0) {
+    return Fail("memory: expected 0 (what there is) or more bytes, found {}", options.memory);
+  }
   DSV_ASSIGN(const dsv::Kernels* kernels, dsv::SelectKernels(dsv::ForcedIsa()));
   DSV_ASSIGN(dsv::ModelConfig config, dsv::LoadConfig(directory));
+  if (options.context < 0 || options.context > config.max_position_embeddings) {
+    return Fail("context: expected 0 (the longest) to {} (max_position_embeddings), found {}",
+                config.max_position_embeddings, options.context);
+  }
   DSV_ASSIGN(dsv::Checkpoint checkpoint, dsv::Checkpoint::Open(directory));
   DSV_ASSIGN(dsv::ModelWeights weights, dsv::BindWeights(config, checkpoint));
   DSV_ASSIGN(dsv::Transformer transformer,
@@ -205,6 +274,7 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   if (effective.threads == 0) effective.threads = dsv::AvailableThreads();
   auto impl =
       std::make_unique<Impl>(std::move(checkpoint), std::move(transformer), *kernels, effective);
+  DSV_TRY(impl->Admit());
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
   const std::filesystem::path tokenizer = std::filesystem::path(directory) / "tokenizer.json";
   std::error_code error;
@@ -238,47 +308,28 @@ Result<Session> Engine::NewSession(bool mtp) const {
     return Fail("{}: MTP logits were asked for, but the checkpoint has no MTP block",
                 impl_->checkpoint.directory().string());
   }
-  auto session = std::make_unique<Session::Impl>();
-  session->engine = impl_.get();
-  session->mtp = mtp;
-  Session result(std::move(session));
-  result.Clear();
-  return result;
+  DSV_TRY(impl_->CheckMemory(impl_->tail_bytes, "the tail of a session"));
+  try {
+    return Session(std::make_unique<Session::Impl>(impl_.get(), mtp, impl_->NewState(mtp)));
+  } catch (const std::bad_alloc&) {
+    return Fail("out of memory for a new session");
+  }
+}
+
+MemoryInfo Engine::memory() const {
+  return {.context = impl_->options.context,
+          .available = impl_->memory.available,
+          .limit = impl_->memory.source,
+          .held = *impl_->held,
+          .rows = impl_->RowBytes(impl_->options.context),
+          .tail = impl_->tail_bytes,
+          .scratch = impl_->scratch_bytes,
+          .weights = WeightBytes(impl_->checkpoint)};
 }
 
 Result<std::vector<WorkLogits>> Engine::Forward(std::span<const Work> works,
                                                 const Progress& progress) const {
   return impl_->Forward(works, progress);
-}
-
-Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Session::Session(Session&&) noexcept = default;
-Session& Session::operator=(Session&&) noexcept = default;
-Session::~Session() = default;
-
-std::span<const TokenId> Session::tokens() const { return impl_->tokens; }
-
-int64_t Session::state_bytes() const { return impl_->state.Bytes(); }
-
-const Tokenizer* Session::tokenizer() const {
-  return impl_->engine->tokenizer ? &*impl_->engine->tokenizer : nullptr;
-}
-
-const ModelInfo& Session::info() const { return impl_->engine->info; }
-
-void Session::Clear() {
-  const Engine::Impl& engine = *impl_->engine;
-  impl_->state = engine.transformer.NewState(engine.precision(), impl_->mtp);
-  impl_->tokens.clear();
-  impl_->broken = false;
-}
-
-Result<std::vector<float>> Session::Append(std::span<const TokenId> tokens,
-                                           const Progress& progress) {
-  const Work work{this, tokens, LogitRows::kLast, LogitRows::kNone};
-  DSV_ASSIGN(std::vector<WorkLogits> results,
-             impl_->engine->Forward(std::span(&work, 1), progress));
-  return std::move(results.front().logits);
 }
 
 }  // namespace dsv4

@@ -125,11 +125,11 @@ TEST(Session, MovesWithItsEngineAndIsIndependent) {
   EXPECT_GT(also.state_bytes(), 0);
 }
 
-TEST(Session, ClearIsANewSession) {
+TEST(Session, RewoundToNothingIsANewSession) {
   const Engine engine = Open(kOneLayer);
   Session session = engine.NewSession(/*mtp=*/true).value();
   ASSERT_TRUE(session.Append(Tokens{5, 6, 7, 8, 9, 10}));
-  session.Clear();
+  EXPECT_EQ(session.RewindTo(0).value(), 0);
   EXPECT_EQ(session.size(), 0);
   Session fresh = engine.NewSession(true).value();
   EXPECT_EQ(session.state_bytes(), fresh.state_bytes());

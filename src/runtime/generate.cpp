@@ -59,7 +59,7 @@ Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
       result.finish = cancelled ? FinishReason::kCancelled : FinishReason::kStopString;
       break;
     }
-    if (session.size() == session.info().max_position_embeddings) {
+    if (session.size() == session.max_size()) {
       result.finish = FinishReason::kContext;
       break;
     }
