@@ -10,7 +10,8 @@ set_target_properties(dsv4 PROPERTIES LINKER_LANGUAGE CXX)
 target_compile_features(dsv4 PUBLIC cxx_std_20)
 target_include_directories(dsv4 PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(dsv4 PUBLIC tl::expected PRIVATE fmt::fmt Threads::Threads)
+target_link_libraries(dsv4 PUBLIC tl::expected
+  PRIVATE fmt::fmt Threads::Threads SQLite::SQLite3 PkgConfig::xxhash)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/dsv4)
 install(TARGETS dsv4 EXPORT dsv4Targets)

@@ -6,7 +6,7 @@
 set -eu
 
 packages="g++ cmake ninja-build make pkg-config nlohmann-json3-dev libfmt-dev libexpected-dev
-  libcli11-dev libedit-dev libgtest-dev"
+  libcli11-dev libedit-dev libgtest-dev libsqlite3-dev libxxhash-dev"
 [ "${1:-}" = fuzz ] && packages="$packages clang libclang-rt-dev"
 
 missing=""
