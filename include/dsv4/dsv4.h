@@ -46,6 +46,12 @@ struct EngineOptions {
   // Bytes for the state of all sessions and for scratch. 0: what the machine, the control group and
   // the resource limits of the process leave. Mapped weights do not count: they can be paged out.
   int64_t memory = 0;
+  // Directory of a prefix store, made if it is not there; empty: none. States that sessions save
+  // there are found by Sync, Generate and Respond in any later run with the same model, precision
+  // and instruction set. One process at a time may write to it; others can read.
+  std::string store{};
+  int64_t store_bytes = 0;  // cap, beyond which the chains used least recently go; 0: none
+  bool store_read_only = false;
 };
 
 // Immutable; any thread may use it.
@@ -167,6 +173,15 @@ class Engine {
   // Sampling defaults of generation_config.json.
   SamplingOptions default_sampling() const;
 
+  // The session that was saved under this name, with what the store has lost computed again; an
+  // empty session if there is none. An error if it was saved with another model or precision.
+  Result<Session> OpenSession(
+      const std::string& name,
+      const std::function<bool(int64_t, int64_t)>& progress = nullptr) const;
+
+  // What the store found damaged and dropped since the last call, one line each.
+  std::vector<std::string> TakeStoreNotes() const;
+
   // An empty session. With `mtp` it keeps what MTP logits need; an error if the model has no MTP or
   // a session of EngineOptions::context tokens does not fit into memory.
   Result<Session> NewSession(bool mtp = false) const;
@@ -204,6 +219,7 @@ class Snapshot {
 // Where the beginning of a session came from, in tokens.
 struct SyncReport {
   int64_t kept = 0;      // in this session, or taken over from a snapshot of any session
+  int64_t restored = 0;  // from the store on disk, instead
   int64_t computed = 0;  // the rest
 };
 
@@ -242,10 +258,17 @@ class Session {
                            const std::function<bool(int64_t, int64_t)>& progress = nullptr);
 
   // Makes these the tokens of the session, and computes only those after the longest beginning that
-  // this session or a live snapshot of the engine has. Logits come from an Append after it: leave
-  // out the last token to get its.
+  // this session, a live snapshot of the engine or its store has. Logits come from an Append after
+  // it: leave out the last token to get its.
   Result<SyncReport> Sync(std::span<const TokenId> tokens,
                           const std::function<bool(int64_t, int64_t)>& progress = nullptr);
+
+  // Makes the state durable in the engine's store: when it returns, it survives the end of the
+  // process. Writes only what the store does not have. The state of an `interim` save goes when the
+  // session is saved again.
+  Status Save(bool interim = false);
+  // The same under a name for Engine::OpenSession, instead of what had the name before.
+  Status SaveAs(const std::string& name);
 
  private:
   friend class Engine;

@@ -18,8 +18,8 @@ bool Overlaps(int64_t ratio) { return ratio == 4; }
 
 // Drops the rows before `first` and appends the segment's rows from there on. Room is kept for
 // `most` rows, so that decoding does not allocate, and for none where nothing is stored.
-void KeepRows(std::vector<float>& stored, const float* chunk, const Segment& segment,
-              int64_t first, int64_t width, int64_t most) {
+void KeepRows(std::vector<float>& stored, const float* chunk, const Segment& segment, int64_t first,
+              int64_t width, int64_t most) {
   const int64_t begin = std::max(first, segment.position);
   const float* const added = chunk + (begin - segment.position) * width;
   const float* const end = chunk + segment.rows * width;

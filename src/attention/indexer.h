@@ -37,13 +37,13 @@ class IndexScorer {
   int64_t queries_ = 0;
   const float* iq_ = nullptr;
   const float* w_ = nullptr;
-  std::vector<int8_t> q_;             // [queries, Hi, ci]
-  std::vector<float> q_scale_;        // [queries, Hi, ci / 32]
-  std::vector<int32_t> q_correction_; // [queries, Hi, ci / 32]
+  std::vector<int8_t> q_;              // [queries, Hi, ci]
+  std::vector<float> q_scale_;         // [queries, Hi, ci / 32]
+  std::vector<int32_t> q_correction_;  // [queries, Hi, ci / 32]
   struct alignas(64) CacheLine {
     std::byte bytes[64];
   };
-  std::vector<float> dots_;           // [Hi, count], f32 precision
+  std::vector<float> dots_;  // [Hi, count], f32 precision
   std::vector<CacheLine> scratch_;
 };
 

@@ -8,7 +8,7 @@ namespace dsv {
 
 struct MemoryLimit {
   int64_t available = 0;  // bytes
-  std::string source;     // what sets the limit, for messages: "RLIMIT_AS", "cgroup memory.max", ...
+  std::string source;  // what sets the limit, for messages: "RLIMIT_AS", "cgroup memory.max", ...
 };
 
 // The tightest of the machine's available memory, the limits of the control groups of this process

@@ -238,8 +238,8 @@ TEST(BlockLayout, FullSizeSessionsHoldTheFormula) {
         if (next < 128) blocks.Write(std::ssize(blocks.full()));
         blocks.Advance(std::vector<int32_t>(static_cast<size_t>(next)));
       }
-      const auto held = static_cast<double>(
-          blocks.Bytes() + WindowBytes(config, KvFormat::kPacked));
+      const auto held =
+          static_cast<double>(blocks.Bytes() + WindowBytes(config, KvFormat::kPacked));
       const auto formula = static_cast<double>(KvBytes(config, KvFormat::kPacked, tokens));
       EXPECT_GE(held, formula);
       EXPECT_LE(held, 1.01 * formula) << tokens;

@@ -34,7 +34,7 @@ BlockLayout::BlockLayout(const ModelConfig& config, Precision precision)
 }
 
 RowArea BlockLayout::Add(const RowFormat& format, int64_t ratio) {
-  const RowArea area{format, kBlockTokens / ratio, bytes_};
+  const RowArea area{format, kBlockTokens / ratio, bytes_, parts_.empty() ? 0 : parts_.size() - 1};
   bytes_ += area.rows * format.bytes();
   return area;
 }
@@ -60,6 +60,7 @@ std::unique_ptr<RowBlock> RowBlocks::NewBlock() const {
 
 RowBlocks RowBlocks::Copy() const {
   RowBlocks copy(block_bytes_, held_);
+  copy.blank_ = blank_;
   copy.full_ = full_;
   copy.rest_.assign(rest_.begin(), rest_.end());
   for (const auto& block : filling_) {
@@ -69,10 +70,42 @@ RowBlocks RowBlocks::Copy() const {
   return copy;
 }
 
-const std::byte* RowBlocks::Read(int64_t index) const {
+bool RowBlock::Holds(size_t part) const {
+  if (!verify) return true;
+  std::atomic<uint64_t>& word = verified_[part / 64 % verified_.size()];
+  const uint64_t bit = uint64_t{1} << (part % 64);
+  if ((word.load(std::memory_order_relaxed) & bit) != 0) return true;
+  if (!verify(part)) {
+    is_damaged_ = true;
+    return false;
+  }
+  word.fetch_or(bit, std::memory_order_relaxed);
+  return true;
+}
+
+const std::byte* RowBlocks::Read(int64_t index, size_t part) const {
   const auto full = std::ssize(full_);
-  return index < full ? full_[static_cast<size_t>(index)]->rows
-                      : filling_[static_cast<size_t>(index - full)]->rows;
+  if (index >= full) return filling_[static_cast<size_t>(index - full)]->rows;
+  const RowBlock& block = *full_[static_cast<size_t>(index)];
+  return block.Holds(part) ? block.rows : nullptr;
+}
+
+bool RowBlocks::HasDamage() const {
+  return std::any_of(full_.begin(), full_.end(),
+                     [](const auto& block) { return block->is_damaged(); });
+}
+
+void RowBlocks::Resume(std::span<const int32_t> rest, std::span<const std::byte> rows) {
+  DSV_CHECK(filling_.empty() && rest_.empty() && std::ssize(rest) < kBlockTokens);
+  rest_.assign(rest.begin(), rest.end());
+  if (rows.empty()) return;
+  DSV_CHECK(std::ssize(rows) == block_bytes_);
+  std::memcpy(Write(std::ssize(full_)), rows.data(), rows.size());
+}
+
+std::span<const std::byte> RowBlocks::filling() const {
+  if (filling_.empty()) return {};
+  return {filling_.front()->rows, static_cast<size_t>(block_bytes_)};
 }
 
 std::byte* RowBlocks::Write(int64_t index) {
@@ -98,6 +131,7 @@ void RowBlocks::Advance(std::span<const int32_t> tokens) {
 
 void RowBlocks::Share(std::shared_ptr<const RowBlock> block) {
   DSV_CHECK(filling_.empty() && rest_.empty());
+  if (block->verify && blank_ == nullptr) blank_ = NewBlock();
   full_.push_back(std::move(block));
 }
 
@@ -144,8 +178,9 @@ void RowStore::Append(const float* row) {
 
 const std::byte* RowStore::Stored(int64_t index) const {
   DSV_DCHECK(index >= 0 && index < size_);
-  return blocks_->Read(index / area_.rows) + area_.offset +
-         index % area_.rows * area_.format.bytes();
+  const std::byte* rows = blocks_->Read(index / area_.rows, area_.part);
+  if (rows == nullptr) rows = blocks_->Blank();
+  return rows + area_.offset + index % area_.rows * area_.format.bytes();
 }
 
 void RowStore::Read(const Kernels& kernels, int64_t begin, int64_t count, float* out) const {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,16 +17,16 @@
 
 #include "cache/row_format.h"
 #include "checkpoint/config.h"
+#include "store/chain_key.h"
 
 namespace dsv {
-
-inline constexpr int64_t kBlockTokens = 128;
 
 // Where the rows of one layer lie in a block, one after another.
 struct RowArea {
   RowFormat format;
   int64_t rows = 0;    // of one block
   int64_t offset = 0;  // bytes from the start of the block
+  size_t part = 0;     // of BlockLayout::parts
 };
 
 class BlockLayout {
@@ -54,6 +55,16 @@ struct RowBlock {
   std::byte* rows = nullptr;                   // [layout.bytes], aligned to 64 bytes
   // Keeps `rows` alive: memory of its own or a mapped file, in which case nothing writes there.
   std::shared_ptr<const void> memory;
+  // Of a mapped file: whether a part of the layout holds what was stored. Asked before its rows are
+  // first read, so that a session is ready before its file has been read; null elsewhere.
+  std::function<bool(size_t part)> verify;
+
+  bool Holds(size_t part) const;
+  bool is_damaged() const { return is_damaged_; }
+
+ private:
+  mutable std::array<std::atomic<uint64_t>, 16> verified_{};  // a bit for each part
+  mutable std::atomic<bool> is_damaged_ = false;
 };
 
 // Bytes of all blocks that exist in memory, shared ones counted once.
@@ -70,30 +81,36 @@ class RowBlocks {
   int64_t tokens() const { return std::ssize(full_) * kBlockTokens + std::ssize(rest_); }
   std::span<const std::shared_ptr<const RowBlock>> full() const { return full_; }
   std::span<const int32_t> rest() const { return rest_; }  // tokens after the full blocks
-  // The rows of block `index`, full or not; it must exist.
-  const std::byte* Read(int64_t index) const;
+  // The rows of block `index`, full or not; it must exist. Null if `part` of it is damaged.
+  const std::byte* Read(int64_t index, size_t part) const;
+  bool HasDamage() const;
   // The rows of a block that is not full, made if there is none yet.
   std::byte* Write(int64_t index);
   // The rows of these tokens are written: blocks that they fill become shared.
   void Advance(std::span<const int32_t> tokens);
-  // Appends a full block; none may be filling.
+  // Go on from stored state: full blocks first, then the tokens after them with the rows of the
+  // block that they fill, empty if there are none.
   void Share(std::shared_ptr<const RowBlock> block);
+  void Resume(std::span<const int32_t> rest, std::span<const std::byte> rows);
+  std::span<const std::byte> filling() const;  // those rows; empty if there is no such block
 
   // How many of `tokens` are the first ones here.
   int64_t SharedPrefix(std::span<const int32_t> tokens) const;
   std::vector<int32_t> Tokens() const;
 
   int64_t block_bytes() const { return block_bytes_; }
-  int64_t Bytes() const;  // allocated, shared blocks included
+  const std::byte* Blank() const { return blank_->rows; }  // stands in for damaged blocks
+  int64_t Bytes() const;                                   // allocated, shared blocks included
 
  private:
   std::unique_ptr<RowBlock> NewBlock() const;
 
   int64_t block_bytes_;
   std::shared_ptr<BlockCount> held_;
+  std::shared_ptr<const RowBlock> blank_;  // made with the first mapped block
   std::vector<std::shared_ptr<const RowBlock>> full_;
   std::vector<std::unique_ptr<RowBlock>> filling_;  // more than one only during a pass
-  std::vector<int32_t> rest_;  // fewer than kBlockTokens
+  std::vector<int32_t> rest_;                       // fewer than kBlockTokens
 };
 
 // The rows of one layer, append-only. Refers to the blocks of its session, which must outlive it.
@@ -111,9 +128,11 @@ class RowStore {
   // Writes `count` rows from `begin` on, or the rows `indices`, to out: [count, width].
   void Read(const Kernels& kernels, int64_t begin, int64_t count, float* out) const;
   void Gather(const Kernels& kernels, std::span<const int64_t> indices, float* out) const;
-  // The stored bytes of row `index`; the rows up to the end of its block follow it.
+  // The stored bytes of row `index`; the rows up to the end of its block follow it. Of a damaged
+  // block bytes that mean nothing: whoever runs the pass discards its results.
   const std::byte* Stored(int64_t index) const;
-  void Resume(int64_t size) { size_ = size; }  // the first rows are in the blocks already
+  // The rows of the first `tokens` tokens are in the blocks already.
+  void Resume(int64_t tokens) { size_ = tokens * area_.rows / kBlockTokens; }
 
  private:
   RowBlocks* blocks_;

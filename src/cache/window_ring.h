@@ -13,9 +13,7 @@ namespace dsv {
 class WindowRing {
  public:
   WindowRing(int64_t window, const RowFormat& format)
-      : window_(window),
-        format_(format),
-        bytes_(static_cast<size_t>(window * format.bytes())) {}
+      : window_(window), format_(format), bytes_(static_cast<size_t>(window * format.bytes())) {}
 
   void Write(int64_t position, const float* row) {
     format_.Pack(row, bytes_.data() + Offset(position));

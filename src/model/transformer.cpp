@@ -56,8 +56,7 @@ int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) 
   // qr, window rows twice, q and o; kappa and gamma; indexer queries and 64-bit selections.
   const int64_t attention = 2 * config.q_lora_rank + 2 * c + 2 * heads +
                             4 * (c + config.index_head_dim) + index + config.index_n_heads +
-                            2 * (config.index_topk + 8) +
-                            2 * config.o_groups * config.o_lora_rank;
+                            2 * (config.index_topk + 8) + 2 * config.o_groups * config.o_lora_rank;
   // Scores, inputs and outputs of the chosen experts, gate and up of those and the shared one.
   const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
                       2 * (k + 1) * config.moe_intermediate_size + 8 * k;
@@ -65,10 +64,10 @@ int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) 
   // weights, the candidates of a block of index queries.
   const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
                                    config.o_groups * config.o_lora_rank});
-  const int64_t thread = 8 * config.num_attention_heads * (SparseAttention::kKeptLogits + 64) +
-                         (config.index_topk + 64) * c + 16 * widest +
-                         32 * (2 * (2 * config.index_topk + 64) + config.index_n_heads *
-                               config.index_head_dim);
+  const int64_t thread =
+      8 * config.num_attention_heads * (SparseAttention::kKeptLogits + 64) +
+      (config.index_topk + 64) * c + 16 * widest +
+      32 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
   return rows * (common + std::max(attention, moe)) + config.sliding_window * c + threads * thread;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "checkpoint/weights.h"
 #include "runtime/engine_impl.h"
@@ -46,10 +47,31 @@ void AppendRows(std::vector<float>& all, std::vector<float>& part) {
 
 int64_t WeightBytes(const dsv::Checkpoint& checkpoint) {
   int64_t bytes = 0;
-  checkpoint.ForEach([&](const auto&, const dsv::TensorView& view, const auto&) {
-    bytes += view.Bytes();
-  });
+  checkpoint.ForEach(
+      [&](const auto&, const dsv::TensorView& view, const auto&) { bytes += view.Bytes(); });
   return bytes;
+}
+
+// Names everything that a state depends on besides its tokens. Weights are named by what their
+// files say of themselves: reading all of them would take longer than starting does.
+std::string StoreIdentity(const dsv::Checkpoint& checkpoint, dsv::Precision precision,
+                          const char* isa) {
+  std::string weights;
+  for (const dsv::SafetensorsFile& shard : checkpoint.shards()) {
+    std::error_code error;
+    const auto time = std::filesystem::last_write_time(shard.path(), error);
+    weights += fmt::format("{} {} {}\n", shard.path().filename().string(),
+                           std::filesystem::file_size(shard.path(), error),
+                           time.time_since_epoch().count());
+  }
+  checkpoint.ForEach([&](const std::string& name, const dsv::TensorView& view, const auto&) {
+    weights += fmt::format("{} {} {}\n", name, dsv::DTypeName(view.dtype), view.Bytes());
+  });
+  weights += dsv::ReadFile(checkpoint.directory() / "config.json").value_or("");
+  return fmt::format("model {} {}, precision {}, {}, rows 1",
+                     std::filesystem::absolute(checkpoint.directory()).filename().string(),
+                     Hex(dsv::RootKey(weights)).substr(0, 16),
+                     precision == dsv::Precision::kF32 ? "f32" : "reference", isa);
 }
 
 Status CheckTokens(std::span<const TokenId> tokens, int64_t vocab_size) {
@@ -116,8 +138,7 @@ Status Engine::Impl::Admit() {
   DSV_TRY(CheckMemory(RowBytes(1) + tail_bytes, "a session of 128 tokens"));
   const int64_t left = memory.available - scratch_bytes - tail_bytes;
   options.context =
-      block_bytes == 0 ? longest
-                       : std::min(longest, left / block_bytes * dsv::kBlockTokens);
+      block_bytes == 0 ? longest : std::min(longest, left / block_bytes * dsv::kBlockTokens);
   return {};
 }
 
@@ -136,6 +157,7 @@ dsv::SharedState Engine::Impl::FindPublished(std::span<const TokenId> tokens, bo
     if (state == nullptr || state->mtp.has_value() != mtp || state->tokens() <= size) continue;
     if (state->tokens() > static_cast<int64_t>(tokens.size())) continue;
     if (state->blocks->SharedPrefix(tokens) < state->tokens()) continue;
+    if (state->blocks->HasDamage()) continue;
     best = state;
     size = state->tokens();
   }
@@ -151,7 +173,7 @@ Status Engine::Impl::CheckWork(std::span<const Work> works, size_t index) const 
     if (works[i].session == work.session) return Fail("works {} and {} share a session", i, index);
   }
   const Session::Impl& session = *work.session->impl_;
-  if (session.broken) return Fail("work {}: memory ran out in this session before", index);
+  if (!session.broken.empty()) return Fail("work {}: {}", index, session.broken);
   if (work.tokens.empty()) return Fail("work {}: expected at least one token, found none", index);
   const auto end = static_cast<int64_t>(session.tokens.size() + work.tokens.size());
   if (end > options.context) {
@@ -173,12 +195,28 @@ Status Engine::Impl::CheckRoom(std::span<const Work> works) const {
   for (const Work& work : works) {
     const Session::Impl& session = *work.session->impl_;
     const size_t end = session.tokens.size() + work.tokens.size();
-    bytes += RowBytes(static_cast<int64_t>(end)) -
-             RowBytes(static_cast<int64_t>(session.tokens.size()));
+    bytes +=
+        RowBytes(static_cast<int64_t>(end)) - RowBytes(static_cast<int64_t>(session.tokens.size()));
     tokens += work.tokens.size();
   }
   if (bytes == 0) return {};
   return CheckMemory(bytes, fmt::format("the rows of {} more tokens", tokens));
+}
+
+Status Engine::Impl::CheckDamage(std::span<const Work> works, std::span<const size_t> in_pass) {
+  if (store == nullptr || store->damage() == damage_seen) return {};
+  damage_seen = store->damage();
+  Status status;
+  for (const size_t i : in_pass) {
+    Session::Impl& session = *works[i].session->impl_;
+    if (!session.state.blocks->HasDamage()) continue;
+    session.broken = fmt::format(
+        "{}: rows of this session are damaged and were dropped; open or sync it again to compute "
+        "them anew",
+        options.store);
+    status = Fail("{}", session.broken);
+  }
+  return status;
 }
 
 // Feeds the next `chunk` tokens of the works, in their order. `done` counts the tokens of each work
@@ -205,6 +243,7 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   try {
     const dsv::OpContext context{kernels, pool, precision()};
     std::vector<dsv::WorkLogits> logits = transformer.Forward(context, pass);
+    DSV_TRY(CheckDamage(works, index));
     for (size_t p = 0; p < pass.size(); ++p) {
       std::vector<TokenId>& tokens = works[index[p]].session->impl_->tokens;
       tokens.insert(tokens.end(), pass[p].tokens.begin(), pass[p].tokens.end());
@@ -216,7 +255,9 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
       AppendRows(results[index[p]].mtp_logits, logits[p].mtp_logits);
     }
   } catch (const std::bad_alloc&) {
-    for (const size_t i : index) works[i].session->impl_->broken = true;
+    for (const size_t i : index) {
+      works[i].session->impl_->broken = "memory ran out in this session before";
+    }
     return Fail("out of memory in a pass of {} rows", options.chunk);
   }
   return {};
@@ -275,6 +316,14 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   auto impl =
       std::make_unique<Impl>(std::move(checkpoint), std::move(transformer), *kernels, effective);
   DSV_TRY(impl->Admit());
+  if (!options.store.empty()) {
+    const dsv::StoreOptions store{.max_bytes = static_cast<uint64_t>(options.store_bytes),
+                                  .read_only = options.store_read_only};
+    DSV_ASSIGN(impl->store, dsv::StateStore::Open(
+                                options.store, store,
+                                StoreIdentity(impl->checkpoint, impl->precision(), kernels->name),
+                                dsv::BlockLayout(impl->transformer.config(), impl->precision())));
+  }
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
   const std::filesystem::path tokenizer = std::filesystem::path(directory) / "tokenizer.json";
   std::error_code error;
@@ -314,6 +363,23 @@ Result<Session> Engine::NewSession(bool mtp) const {
   } catch (const std::bad_alloc&) {
     return Fail("out of memory for a new session");
   }
+}
+
+Result<Session> Engine::OpenSession(const std::string& name, const Progress& progress) const {
+  if (impl_->store == nullptr) return Fail("session {}: this engine has no store", name);
+  DSV_ASSIGN(Session session, NewSession());
+  DSV_ASSIGN(const auto named, impl_->store->FindName(name));
+  if (!named) return session;
+  if (named->identity != impl_->store->identity()) {
+    return Fail("session {}: expected one of {}, found one of {}", name, impl_->store->identity(),
+                named->identity);
+  }
+  DSV_TRY(session.Sync(named->tokens, progress));
+  return session;
+}
+
+std::vector<std::string> Engine::TakeStoreNotes() const {
+  return impl_->store == nullptr ? std::vector<std::string>() : impl_->store->store().TakeNotes();
 }
 
 MemoryInfo Engine::memory() const {

@@ -16,6 +16,7 @@
 #include "kernels/kernels.h"
 #include "model/transformer.h"
 #include "runtime/snapshot_list.h"
+#include "runtime/state_store.h"
 
 namespace dsv4 {
 
@@ -54,10 +55,13 @@ struct Engine::Impl {
   std::mutex forward_mutex;  // one batch at a time uses the pool
 
   int64_t block_bytes = 0;
-  int64_t tail_bytes = 0;     // the most that one state has besides its blocks
-  int64_t scratch_bytes = 0;  // of one pass
-  dsv::MemoryLimit memory;    // for all sessions and scratch together
+  int64_t tail_bytes = 0;                 // the most that one state has besides its blocks
+  int64_t scratch_bytes = 0;              // of one pass
+  dsv::MemoryLimit memory;                // for all sessions and scratch together
   std::shared_ptr<dsv::BlockCount> held;  // bytes of all blocks and tails of sessions and snapshots
+
+  std::unique_ptr<dsv::StateStore> store;  // null: none
+  int64_t damage_seen = 0;                 // of the store
 
   std::mutex published_mutex;
   std::vector<std::weak_ptr<const dsv::SessionState>> published;
@@ -65,6 +69,8 @@ struct Engine::Impl {
  private:
   Status CheckWork(std::span<const Work> works, size_t index) const;
   Status CheckRoom(std::span<const Work> works) const;
+  // Fails if a pass has read damaged rows; its sessions are then broken.
+  Status CheckDamage(std::span<const Work> works, std::span<const size_t> in_pass);
   Status RunPass(std::span<const Work> works, std::vector<size_t>& done,
                  std::vector<WorkLogits>& results);
 };
@@ -82,6 +88,9 @@ struct Session::Impl {
   // Feeds what `target` has after the tokens of the session; says how many.
   Result<int64_t> Extend(Session& session, std::span<const TokenId> target,
                          const Progress& progress);
+  // The longest state in the store, longer than `size`, that is the beginning of `target`, or null.
+  Result<dsv::SharedState> LoadStored(std::span<const TokenId> target, int64_t size) const;
+  Status CheckSavable() const;
   // After a pass: keeps the state if one is due, or if a prompt ended here.
   void KeepState(bool prompt_ended);
 
@@ -90,7 +99,8 @@ struct Session::Impl {
   dsv::SessionState state;
   std::vector<TokenId> tokens;
   dsv::SnapshotList snapshots;
-  bool broken = false;  // memory ran out in the middle of a pass
+  dsv::SavedPrefix saved;
+  std::string broken;  // why the state means nothing; empty: it is good
 };
 
 struct Snapshot::Impl {

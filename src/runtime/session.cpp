@@ -73,12 +73,13 @@ Status Session::Impl::MoveTo(const dsv::SharedState& target) {
     state = target != nullptr ? target->Copy() : engine->NewState(mtp);
     tokens = state.blocks->Tokens();
   } catch (const std::bad_alloc&) {
-    broken = true;
+    broken = "memory ran out in this session before";
     return Fail("out of memory for a copy of a state of {} tokens",
                 target != nullptr ? target->tokens() : 0);
   }
   snapshots.KeepPrefixesOf(*state.blocks);
-  broken = false;
+  broken.clear();
+  saved = {};
   return {};
 }
 
@@ -112,11 +113,13 @@ Result<std::vector<float>> Session::Append(std::span<const TokenId> tokens,
 }
 
 Result<Session> Session::Branch() const {
-  if (impl_->broken) return Fail("branch: memory ran out in this session before");
+  if (!impl_->broken.empty()) return Fail("branch: {}", impl_->broken);
   DSV_TRY(impl_->engine->CheckMemory(impl_->engine->tail_bytes, "the tail of a branch"));
   try {
     auto branch = std::make_unique<Impl>(impl_->engine, impl_->mtp, impl_->state.Copy());
     branch->snapshots = impl_->snapshots;
+    branch->saved = impl_->saved;
+    branch->saved.has_interim = false;  // that one stays the parent's to drop
     return Session(std::move(branch));
   } catch (const std::bad_alloc&) {
     return Fail("out of memory for a branch of a session of {} tokens", size());
@@ -124,7 +127,7 @@ Result<Session> Session::Branch() const {
 }
 
 Result<Snapshot> Session::TakeSnapshot() const {
-  if (impl_->broken) return Fail("snapshot: memory ran out in this session before");
+  if (!impl_->broken.empty()) return Fail("snapshot: {}", impl_->broken);
   DSV_TRY(impl_->engine->CheckMemory(impl_->engine->tail_bytes, "a snapshot"));
   dsv::SharedState state = impl_->Share();
   if (state == nullptr) return Fail("out of memory for a snapshot of {} tokens", size());
@@ -138,7 +141,8 @@ Status Session::Restore(const Snapshot& snapshot) {
     return Fail("restore: expected a snapshot of this engine");
   }
   if (snapshot.impl_->mtp != impl_->mtp) {
-    return Fail("restore: expected a snapshot of a session {} MTP", impl_->mtp ? "with" : "without");
+    return Fail("restore: expected a snapshot of a session {} MTP",
+                impl_->mtp ? "with" : "without");
   }
   return impl_->MoveTo(snapshot.impl_->state);
 }
@@ -147,7 +151,7 @@ Result<int64_t> Session::RewindTo(int64_t size, const Progress& progress) {
   if (size < 0 || size > this->size()) {
     return Fail("rewind: expected 0 to {} tokens, found {}", this->size(), size);
   }
-  if (size == this->size() && !impl_->broken) return 0;
+  if (size == this->size() && impl_->broken.empty()) return 0;
   const std::vector<TokenId> target(impl_->tokens.begin(), impl_->tokens.begin() + size);
   DSV_TRY(impl_->MoveTo(impl_->snapshots.Latest(size)));
   return impl_->Extend(*this, target, progress);
@@ -155,19 +159,58 @@ Result<int64_t> Session::RewindTo(int64_t size, const Progress& progress) {
 
 Result<SyncReport> Session::Sync(std::span<const TokenId> tokens, const Progress& progress) {
   const std::vector<TokenId> target(tokens.begin(), tokens.end());  // may be this session's own
-  const auto mismatch = std::mismatch(target.begin(), target.end(), impl_->tokens.begin(),
-                                      impl_->tokens.end());
+  const auto mismatch =
+      std::mismatch(target.begin(), target.end(), impl_->tokens.begin(), impl_->tokens.end());
   const int64_t shared = mismatch.first - target.begin();
-  const bool goes_on = shared == size() && !impl_->broken;
+  const bool goes_on = shared == size() && impl_->broken.empty();
   dsv::SharedState base = goes_on ? nullptr : impl_->snapshots.Latest(shared);
-  int64_t kept = goes_on ? shared : base != nullptr ? base->tokens() : 0;
-  if (dsv::SharedState other = impl_->engine->FindPublished(target, impl_->mtp, kept)) {
-    kept = other->tokens();
+  SyncReport report{.kept = goes_on ? shared : base != nullptr ? base->tokens() : 0};
+  if (dsv::SharedState other = impl_->engine->FindPublished(target, impl_->mtp, report.kept)) {
+    report.kept = other->tokens();
     base = std::move(other);
   }
+  DSV_ASSIGN(dsv::SharedState stored, impl_->LoadStored(target, report.kept));
+  if (stored != nullptr) {
+    report = {.restored = stored->tokens()};
+    base = std::move(stored);
+  }
   if (!goes_on || base != nullptr) DSV_TRY(impl_->MoveTo(base));
-  DSV_ASSIGN(const int64_t computed, impl_->Extend(*this, target, progress));
-  return SyncReport{.kept = kept, .computed = computed};
+  DSV_ASSIGN(report.computed, impl_->Extend(*this, target, progress));
+  return report;
+}
+
+Result<dsv::SharedState> Session::Impl::LoadStored(std::span<const TokenId> target,
+                                                   int64_t size) const {
+  if (engine->store == nullptr || mtp) return dsv::SharedState();
+  try {
+    dsv::SessionState loaded;
+    DSV_ASSIGN(const bool found,
+               engine->store->Load(
+                   target, size, [this] { return engine->NewState(mtp); }, loaded));
+    if (!found) return dsv::SharedState();
+    dsv::SharedState shared = ShareCopy(loaded, engine->held);
+    engine->Publish(shared);
+    return shared;
+  } catch (const std::bad_alloc&) {
+    return Fail("out of memory for a state from {}", engine->options.store);
+  }
+}
+
+Status Session::Impl::CheckSavable() const {
+  if (engine->store == nullptr) return Fail("save: this engine has no store");
+  if (mtp) return Fail("save: expected a session without MTP");
+  if (!broken.empty()) return Fail("save: {}", broken);
+  return {};
+}
+
+Status Session::Save(bool interim) {
+  DSV_TRY(impl_->CheckSavable());
+  return impl_->engine->store->Save(impl_->state, interim, impl_->saved);
+}
+
+Status Session::SaveAs(const std::string& name) {
+  DSV_TRY(impl_->CheckSavable());
+  return impl_->engine->store->SaveAs(name, impl_->state, impl_->tokens, impl_->saved);
 }
 
 Result<int64_t> Session::Impl::Extend(Session& session, std::span<const TokenId> target,

@@ -25,8 +25,7 @@ bool IsPrefix(const RowBlocks& shorter, const RowBlocks& longer) {
 }  // namespace
 
 bool SnapshotList::IsDue(int64_t size) const {
-  return size > 0 && size % spacing_ == 0 &&
-         (states_.empty() || states_.back()->tokens() < size);
+  return size > 0 && size % spacing_ == 0 && (states_.empty() || states_.back()->tokens() < size);
 }
 
 void SnapshotList::Add(SharedState state) {

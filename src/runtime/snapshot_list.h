@@ -23,7 +23,7 @@ class SnapshotList {
   int64_t UntilNext(int64_t size) const { return spacing_ - size % spacing_; }
   bool IsDue(int64_t size) const;
 
-  void Add(SharedState state);           // where IsDue
+  void Add(SharedState state);  // where IsDue
   void AddPromptEnd(SharedState state);
 
   // The longest state of at most `size` tokens; null if there is none.

@@ -40,7 +40,8 @@ Session NewSession(const Engine& engine) { return engine.NewSession(/*mtp=*/true
 Tokens Text(uint32_t seed, int64_t size, int64_t vocab) {
   std::mt19937 random(seed);
   Tokens tokens(static_cast<size_t>(size));
-  for (TokenId& token : tokens) token = static_cast<TokenId>(random() % static_cast<uint32_t>(vocab));
+  for (TokenId& token : tokens)
+    token = static_cast<TokenId>(random() % static_cast<uint32_t>(vocab));
   return tokens;
 }
 
@@ -88,8 +89,7 @@ TEST_P(Timeline, EveryCutGoesOnLikeAColdRun) {
     EXPECT_EQ(Tokens(restored.tokens().begin(), restored.tokens().end()), joined);
 
     Session synced = session.Branch().value();
-    const SyncReport report =
-        synced.Sync(std::span(joined).first(joined.size() - 1)).value();
+    const SyncReport report = synced.Sync(std::span(joined).first(joined.size() - 1)).value();
     EXPECT_EQ(report.kept + report.computed, static_cast<int64_t>(joined.size()) - 1);
     const Logits last = Feed(engine, synced, std::span(joined).last(1));
     EXPECT_EQ(last, expected) << "synced from " << cut;
@@ -108,7 +108,9 @@ TEST_P(Timeline, RandomOperationsEndLikeColdRuns) {
   const Engine engine = Open({.threads = 2, .chunk = 96});
   const int64_t vocab = engine.info().vocab_size;
   std::mt19937 random(7);
-  const auto below = [&](int64_t n) { return static_cast<int64_t>(random() % static_cast<uint32_t>(n)); };
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint32_t>(n));
+  };
   const auto text = [&] {
     // Few different texts, so that timelines meet again.
     return Text(static_cast<uint32_t>(below(3)), 1 + below(below(4) == 0 ? 300 : 40), vocab);
@@ -301,8 +303,7 @@ TEST(Memory, RefusesBeforeAnyWorkWithTheNumbers) {
   const MemoryInfo info = roomy.memory();
   const int64_t fixed = info.scratch + info.tail;
   // Exactly enough for 4096 tokens, then one byte less.
-  EXPECT_TRUE(Engine::Open(
-      model, {.threads = 1, .context = 4096, .memory = fixed + info.rows}));
+  EXPECT_TRUE(Engine::Open(model, {.threads = 1, .context = 4096, .memory = fixed + info.rows}));
   const auto refused =
       Engine::Open(model, {.threads = 1, .context = 4096, .memory = fixed + info.rows - 1});
   ASSERT_FALSE(refused);

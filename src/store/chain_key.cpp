@@ -44,12 +44,12 @@ ChainKey RootKey(std::string_view identity) {
 }
 
 ChainKey NextKey(const ChainKey& parent, std::span<const int32_t> tokens) {
-  DSV_CHECK(tokens.size() == kBlockTokens);
+  DSV_CHECK(std::ssize(tokens) == kBlockTokens);
   return Continue(parent, tokens, kBlockSeed);
 }
 
 ChainKey TailKey(const ChainKey& parent, std::span<const int32_t> rest) {
-  DSV_CHECK(rest.size() < kBlockTokens);
+  DSV_CHECK(std::ssize(rest) < kBlockTokens);
   return Continue(parent, rest, kTailSeed);
 }
 

@@ -13,7 +13,7 @@
 
 namespace dsv {
 
-inline constexpr size_t kBlockTokens = 128;
+inline constexpr int64_t kBlockTokens = 128;
 
 struct ChainKey {
   std::array<uint8_t, 16> bytes{};

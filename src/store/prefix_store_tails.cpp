@@ -124,7 +124,7 @@ Result<std::optional<StoredTail>> PrefixStore::OpenTail(const TailRow& row,
     DSV_TRY(DropTailRow(row, fmt::format("part {}: wrong checksum", i)));
     return std::nullopt;
   }
-  const int64_t position = parent.depth * static_cast<int64_t>(kBlockTokens) + std::ssize(row.rest);
+  const int64_t position = parent.depth * kBlockTokens + std::ssize(row.rest);
   return StoredTail{position, row.rest, std::move(block)};
 }
 

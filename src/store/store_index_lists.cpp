@@ -110,7 +110,7 @@ Result<std::vector<ChainInfo>> StoreIndex::ListChains() {
         leaves.push_back(row.Int(0));
         chains.push_back({.key = row.Key(1),
                           .identity = {},
-                          .tokens = row.Int(2) * static_cast<int64_t>(kBlockTokens),
+                          .tokens = row.Int(2) * kBlockTokens,
                           .blocks = row.Int(2),
                           .last_use_ms = row.Int(3)});
         return true;

@@ -40,7 +40,7 @@ std::string CheckRecord(const Descriptor& file, const fs::path& path, const Bloc
   const auto record = ParseRecordHeader(bytes, file_id);
   if (!record) return record.error().message;
   if (record->key != row.key || record->depth != row.depth || record->parts != row.parts ||
-      record->Bytes() != bytes.size() || record->tokens.size() != kBlockTokens ||
+      record->Bytes() != bytes.size() || std::ssize(record->tokens) != kBlockTokens ||
       NextKey(record->parent, record->tokens) != row.key) {
     return "its header and the index differ";
   }
@@ -145,8 +145,9 @@ Status PrefixStore::ReturnSegments() {
 // Neighbours are punched together, so that the page between them goes too.
 Status PrefixStore::PunchSegment(int64_t segment) {
   DSV_ASSIGN(std::vector<DeadRange> ranges, index_->DeadRanges(segment));
-  std::erase_if(ranges,
-                [&](const DeadRange& range) { return pins_->Has({segment, range.offset}); });
+  std::erase_if(ranges, [&](const DeadRange& range) {
+    return pins_->Has({segment, range.offset});
+  });
   for (size_t first = 0; first < ranges.size();) {
     size_t next = first;
     int64_t end = ranges[first].offset;

@@ -4,8 +4,7 @@
 
 namespace dsv {
 
-const Kernels kAvx512VnniKernels{"avx512",   Dot,        DotScaled,  AddWeightedRows,
-                             ExpandBf16, ExpandE4m3, ExpandE2m1, SumOfSquares,
-    IndexScores};
+const Kernels kAvx512VnniKernels{"avx512",   Dot,        DotScaled,    AddWeightedRows, ExpandBf16,
+                                 ExpandE4m3, ExpandE2m1, SumOfSquares, IndexScores};
 
 }  // namespace dsv

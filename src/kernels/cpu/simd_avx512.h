@@ -1,7 +1,7 @@
 // Sixteen lanes of AVX-512F. Every simd_<isa>.h defines the same names: kLanes, Vec, Zero,
 // Broadcast, Load and Store (of kLanes floats without alignment), LoadPartial (missing lanes are 0)
-// and StorePartial for 0 < count < kLanes, Add, Mul, MulAdd(a, b, c) = a * b + c, Relu (a < 0 ? 0 : a),
-// RoundLanesToBf16, Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of
+// and StorePartial for 0 < count < kLanes, Add, Mul, MulAdd(a, b, c) = a * b + c, Relu (a < 0 ? 0 :
+// a), RoundLanesToBf16, Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of
 // kLanes stored elements without alignment. For integers: Ints (kLanes of 32 bits), BroadcastInt,
 // LoadInts, ToFloat, and DotBytes(sum, u, s), which adds to every lane the products of its four
 // unsigned bytes with the four signed bytes of s.
@@ -69,8 +69,7 @@ inline Vec RoundLanesToBf16(Vec v) {
       _mm512_and_si512(_mm512_maskz_srli_epi32(0xFFFF, bits, 16), _mm512_set1_epi32(1));
   const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
-  const __m512i rounded =
-      _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
+  const __m512i rounded = _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
   return _mm512_castsi512_ps(
       _mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
 }
