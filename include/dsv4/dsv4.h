@@ -268,7 +268,7 @@ class Session {
   // session is saved again.
   Status Save(bool interim = false);
   // The same under a name for Engine::OpenSession, instead of what had the name before.
-  Status SaveAs(const std::string& name);
+  Status SaveAs(const std::string& name, bool interim = false);
 
  private:
   friend class Engine;
@@ -303,6 +303,7 @@ struct GenerateOptions {
   std::vector<TokenId> stop_tokens{};  // besides the model's EOS
   std::vector<std::string> stop_strings{};
   std::function<bool(int64_t, int64_t)> prompt_progress{};  // as in Engine::Forward
+  bool save_prompt = false;                                 // Session::Save when the prompt is read
 };
 
 enum class FinishReason : uint8_t { kStopToken, kStopString, kLength, kContext, kCancelled };
@@ -312,13 +313,15 @@ struct Generation {
   std::string text;             // without stop token and stop string
   FinishReason finish = FinishReason::kLength;
   int64_t prompt_tokens = 0;
+  int64_t reused_tokens = 0;  // of the prompt, from other states in memory or from the store
   double prompt_seconds = 0;
   double decode_seconds = 0;
 };
 
-// Feeds `prompt`, which must not be empty, and samples until something stops it. The last sampled
-// token is not fed back: to go on, feed it first. `on_text` gets each piece of text as it becomes
-// certain and ends the reply by returning false.
+// Feeds `prompt`, which must not be empty, and samples until something stops it. What other states
+// of the engine or its store have of the tokens is not computed again. The last sampled token is
+// not fed back: to go on, feed it first. `on_text` gets each piece of text as it becomes certain
+// and ends the reply by returning false.
 Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
                             const GenerateOptions& options,
                             const std::function<bool(std::string_view)>& on_text = nullptr);
@@ -374,6 +377,11 @@ struct ChatPrompt {
 // held.size(), the conversation departs from the session there.
 Result<ChatPrompt> RenderChat(const Tokenizer& tokenizer, std::span<const Message> messages,
                               const ChatOptions& options, std::span<const TokenId> held = {});
+
+// The messages of a conversation of system, user and assistant from its tokens; what follows the
+// last turn's opener is an open user turn or the beginning of a reply. RenderChat of these
+// messages, with keep_reasoning and these tokens held, keeps all of them.
+Result<std::vector<Message>> ReadChat(const Tokenizer& tokenizer, std::span<const TokenId> tokens);
 
 // A piece of a reply. Pieces of one kind, joined, are the fields of the message.
 struct ReplyEvent {

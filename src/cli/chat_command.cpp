@@ -32,6 +32,7 @@ constexpr const char* kHelp =
 
 struct ChatFlags {
   ModelFlags model;
+  StoreFlags store;
   SamplingFlags sampling;
   std::string system;
   dsv4::Thinking thinking = dsv4::Thinking::kNone;
@@ -43,10 +44,16 @@ class Chat {
       : session_(std::move(session)),
         options_(std::move(options)),
         chat_{.thinking = flags.thinking, .keep_reasoning = true},
-        reader_(StateFile("history")) {
-    if (!flags.system.empty()) {
-      messages_.push_back({.role = dsv4::Role::kSystem, .content = flags.system});
-    }
+        store_(flags.store),
+        reader_(StateFile("history")) {}
+
+  // Takes up the conversation that the session holds.
+  Status Resume(const std::string& system) {
+    DSV_ASSIGN(messages_, dsv4::ReadChat(*session_.tokenizer(), session_.tokens()));
+    if (system.empty()) return {};
+    if (!messages_.empty()) return Fail("--system: expected a new session, found one that goes on");
+    messages_.push_back({.role = dsv4::Role::kSystem, .content = system});
+    return {};
   }
 
   // Until the input ends. What fails ends a script, but not the conversation of a person.
@@ -119,7 +126,8 @@ class Chat {
   }
 
   Status Say(const std::string& text) {
-    messages_.push_back({.role = dsv4::Role::kUser, .content = attached_ + text});
+    const std::vector<dsv4::Message> before = messages_;
+    AddUserText(messages_, attached_ + text);
     const int64_t held = session_.size();
     auto reply = Reply();
     if (!reply && Interrupted()) {
@@ -129,17 +137,14 @@ class Chat {
                   WithCommas(session_.size() - held));
     }
     if (!reply) {
-      messages_.pop_back();
+      messages_ = before;
       return tl::unexpected(reply.error());
     }
     attached_.clear();
-    if (reply->kept_tokens < held) {
-      fmt::print(stderr, "(the conversation was read again: the last reply was no plain text)\n");
-    }
     messages_.push_back(std::move(reply->message));
     ++options_.sampling.seed;  // another turn, other random numbers
     CountTokens(reply->generation);
-    return {};
+    return SaveSession(session_, store_);
   }
 
   Result<dsv4::ChatReply> Reply() {
@@ -173,6 +178,7 @@ class Chat {
   dsv4::Session session_;
   dsv4::GenerateOptions options_;
   dsv4::ChatOptions chat_;
+  StoreFlags store_;
   LineReader reader_;
   std::vector<dsv4::Message> messages_;
   std::string attached_;  // files that stand before the next message
@@ -183,14 +189,15 @@ class Chat {
 };
 
 Status Run(const ChatFlags& flags) {
-  DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
+  DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model, flags.store));
   if (engine.tokenizer() == nullptr || !dsv4::HasChatFormat(*engine.tokenizer())) {
     return Fail("{}: expected a tokenizer.json with the control tokens of a chat, found none",
                 flags.model.directory);
   }
-  DSV_ASSIGN(dsv4::Session session, engine.NewSession());
+  DSV_ASSIGN(dsv4::Session session, OpenSession(engine, flags.store));
   CatchInterrupts();
   Chat chat(std::move(session), flags, MakeGenerateOptions(flags.sampling, engine));
+  DSV_TRY(chat.Resume(flags.system));
   return chat.Run();
 }
 
@@ -201,6 +208,7 @@ void AddChatCommand(CLI::App& app, Action& action) {
       "chat", "Holds a conversation; messages from the keyboard, or a line each from a script");
   const auto flags = std::make_shared<ChatFlags>();
   AddModelFlags(*command, flags->model);
+  AddStoreFlags(*command, flags->store);
   command->add_option("--system", flags->system, "What the system says before the conversation")
       ->type_name("TEXT");
   AddThinkFlag(*command, flags->thinking);

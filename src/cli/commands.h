@@ -7,6 +7,7 @@ namespace dsv::cli {
 
 void AddRunCommand(CLI::App& app, Action& action);
 void AddChatCommand(CLI::App& app, Action& action);
+void AddReadCommand(CLI::App& app, Action& action);
 void AddDemoCommand(CLI::App& app, Action& action);
 void AddInspectCommand(CLI::App& app, Action& action);
 void AddScoreCommand(CLI::App& app, Action& action);

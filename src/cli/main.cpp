@@ -18,6 +18,7 @@ int Run(int argc, char** argv) {
   dsv::cli::Action action;
   dsv::cli::AddRunCommand(app, action);
   dsv::cli::AddChatCommand(app, action);
+  dsv::cli::AddReadCommand(app, action);
   dsv::cli::AddDemoCommand(app, action);
   dsv::cli::AddInspectCommand(app, action);
   dsv::cli::AddScoreCommand(app, action);

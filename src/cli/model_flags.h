@@ -14,10 +14,30 @@ struct ModelFlags {
   std::string precision = "reference";
   int64_t threads = 0;
   int64_t chunk = 256;
+  int64_t context = 0;
+  int64_t memory = 0;
+};
+
+// Where states are kept from one run to the next.
+struct StoreFlags {
+  std::string directory;
+  int64_t max_bytes = 0;
+  std::string session;
+  bool branch = false;
+
+  // Whether anything is to be kept: a session or a store was asked for.
+  bool IsUsed() const { return !session.empty() || !directory.empty(); }
 };
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
 
-Result<dsv4::Engine> OpenEngine(const ModelFlags& flags);
+void AddStoreFlags(CLI::App& command, StoreFlags& flags);
+
+Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store = {});
+
+// The named session, or an empty one.
+Result<dsv4::Session> OpenSession(const dsv4::Engine& engine, const StoreFlags& store);
+// Keeps its state, unless on a branch.
+Status SaveSession(dsv4::Session& session, const StoreFlags& store);
 
 }  // namespace dsv::cli

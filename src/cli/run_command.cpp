@@ -21,6 +21,7 @@ namespace {
 
 struct RunFlags {
   ModelFlags model;
+  StoreFlags store;
   SamplingFlags sampling;
   std::optional<std::string> prompt;
   std::string file;
@@ -47,7 +48,8 @@ Result<dsv4::ChatReply> Continue(dsv4::Session& session, const std::string& text
                                  const dsv4::GenerateOptions& options, ReplyPrinter* printer) {
   const dsv4::TokenId bos = session.info().bos_token_id;
   DSV_ASSIGN(std::vector<dsv4::TokenId> tokens, session.tokenizer()->Encode(text));
-  if (tokens.empty() || tokens.front() != bos) tokens.insert(tokens.begin(), bos);
+  const bool begins = session.size() == 0 && (tokens.empty() || tokens.front() != bos);
+  if (begins) tokens.insert(tokens.begin(), bos);
   dsv4::ChatReply reply;
   DSV_ASSIGN(reply.generation,
              dsv4::Generate(session, tokens, options, [printer](std::string_view piece) {
@@ -61,35 +63,42 @@ Result<dsv4::ChatReply> Continue(dsv4::Session& session, const std::string& text
 Result<dsv4::ChatReply> Answer(dsv4::Session& session, const RunFlags& flags,
                                const std::string& text, const dsv4::GenerateOptions& options,
                                ReplyPrinter* printer) {
-  std::vector<dsv4::Message> messages;
+  DSV_ASSIGN(std::vector<dsv4::Message> messages,
+             dsv4::ReadChat(*session.tokenizer(), session.tokens()));
   if (!flags.system.empty()) {
+    if (!messages.empty()) return Fail("--system: expected a new session, found one that goes on");
     messages.push_back({.role = dsv4::Role::kSystem, .content = flags.system});
   }
-  messages.push_back({.role = dsv4::Role::kUser, .content = text});
-  return dsv4::Respond(session, messages, {.thinking = flags.thinking}, options,
-                       [printer](const dsv4::ReplyEvent& event) {
-                         if (printer != nullptr) printer->Print(event);
-                         return CheckStandardOutput().has_value();
-                       });
+  AddUserText(messages, text);
+  const dsv4::ChatOptions chat{.thinking = flags.thinking, .keep_reasoning = true};
+  return dsv4::Respond(session, messages, chat, options, [printer](const dsv4::ReplyEvent& event) {
+    if (printer != nullptr) printer->Print(event);
+    return CheckStandardOutput().has_value();
+  });
 }
 
 Status Run(const RunFlags& flags) {
   DSV_ASSIGN(const std::string text, ReadPrompt(flags));
-  DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
+  DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model, flags.store));
   if (engine.tokenizer() == nullptr) {
     return Fail("{}: expected a tokenizer.json to run a prompt, found none", flags.model.directory);
   }
   dsv4::GenerateOptions options = MakeGenerateOptions(flags.sampling, engine);
+  DSV_ASSIGN(dsv4::Session session, OpenSession(engine, flags.store));
   options.prompt_progress = PromptProgress("prompt");
-  DSV_ASSIGN(dsv4::Session session, engine.NewSession());
+  options.save_prompt = flags.store.IsUsed() && !flags.store.branch;
   ReplyPrinter printer;
   ReplyPrinter* const stream = flags.json ? nullptr : &printer;
   const bool raw = flags.raw || !dsv4::HasChatFormat(*engine.tokenizer());
   DSV_ASSIGN(const dsv4::ChatReply reply, raw ? Continue(session, text, options, stream)
                                               : Answer(session, flags, text, options, stream));
+  DSV_TRY(SaveSession(session, flags.store));
   if (flags.json) {
     Json answer = ReplyAsJson(reply);
     answer["state_bytes"] = session.state_bytes();
+    const dsv4::MemoryInfo memory = engine.memory();
+    answer["held_bytes"] = memory.held;
+    answer["scratch_bytes"] = memory.scratch;
     std::puts(answer.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
     return CheckStandardOutput();
   }
@@ -105,6 +114,9 @@ void AddRunCommand(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("run", "Answers one prompt and streams the reply");
   const auto flags = std::make_shared<RunFlags>();
   AddModelFlags(*command, flags->model);
+  AddStoreFlags(*command, flags->store);
+  command->add_flag("--branch", flags->store.branch,
+                    "Answer beside the session and leave it, and the store, as they are");
   CLI::Option* prompt =
       command->add_option("-p,--prompt", flags->prompt, "The prompt")->type_name("TEXT");
   command->add_option("-f,--file", flags->file, "Text file with the prompt; default: stdin")

@@ -34,4 +34,12 @@ std::string TrimEnd(std::string text) {
   return text;
 }
 
+void AddUserText(std::vector<dsv4::Message>& messages, const std::string& text) {
+  if (messages.empty() || messages.back().role != dsv4::Role::kUser) {
+    messages.push_back({.role = dsv4::Role::kUser, .content = text});
+  } else {
+    messages.back().content += "\n\n" + text;
+  }
+}
+
 }  // namespace dsv::cli

@@ -43,7 +43,14 @@ Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
   };
 
   Clock::time_point start = Clock::now();
-  DSV_ASSIGN(std::vector<float> logits, session.Append(prompt, options.prompt_progress));
+  if (prompt.empty()) return Fail("generate: expected a prompt, found none");
+  std::vector<TokenId> before(session.tokens().begin(), session.tokens().end());
+  const auto held = static_cast<int64_t>(before.size());
+  before.insert(before.end(), prompt.begin(), prompt.end() - 1);
+  DSV_ASSIGN(const SyncReport sync, session.Sync(before, options.prompt_progress));
+  result.reused_tokens = std::max<int64_t>(sync.kept + sync.restored - held, 0);
+  DSV_ASSIGN(std::vector<float> logits, session.Append(prompt.last(1)));
+  if (options.save_prompt) DSV_TRY(session.Save());
   result.prompt_seconds = SecondsSince(start);
   start = Clock::now();
   while (static_cast<int64_t>(result.tokens.size()) < options.max_tokens) {

@@ -208,9 +208,9 @@ Status Session::Save(bool interim) {
   return impl_->engine->store->Save(impl_->state, interim, impl_->saved);
 }
 
-Status Session::SaveAs(const std::string& name) {
+Status Session::SaveAs(const std::string& name, bool interim) {
   DSV_TRY(impl_->CheckSavable());
-  return impl_->engine->store->SaveAs(name, impl_->state, impl_->tokens, impl_->saved);
+  return impl_->engine->store->SaveAs(name, impl_->state, impl_->tokens, interim, impl_->saved);
 }
 
 Result<int64_t> Session::Impl::Extend(Session& session, std::span<const TokenId> target,

@@ -20,16 +20,19 @@ std::vector<Bytes> PartsOf(const BlockLayout& layout, const std::byte* rows) {
   return parts;
 }
 
-// The chain of the whole blocks of `tokens`, as far as the store has it.
+// The chain of the whole blocks of `tokens`, as far as the store has it: it never has a block
+// without those before it.
 std::vector<ChainKey> StoredChain(const PrefixStore& store, const ChainKey& root,
                                   std::span<const int32_t> tokens) {
   std::vector<ChainKey> keys;
   ChainKey key = root;
   for (; std::ssize(tokens) >= kBlockTokens; tokens = tokens.subspan(kBlockTokens)) {
     key = NextKey(key, tokens.first(kBlockTokens));
-    if (!store.Contains(key)) break;
     keys.push_back(key);
   }
+  const auto end = std::partition_point(
+      keys.begin(), keys.end(), [&](const ChainKey& stored) { return store.Contains(stored); });
+  keys.erase(end, keys.end());
   return keys;
 }
 
@@ -95,8 +98,8 @@ Status StateStore::Save(const SessionState& state, bool is_interim, SavedPrefix&
 }
 
 Status StateStore::SaveAs(const std::string& name, const SessionState& state,
-                          std::span<const int32_t> tokens, SavedPrefix& saved) {
-  DSV_TRY(Save(state, /*is_interim=*/false, saved));
+                          std::span<const int32_t> tokens, bool is_interim, SavedPrefix& saved) {
+  DSV_TRY(Save(state, is_interim, saved));
   return store_->PutName({.name = name,
                           .identity = identity_,
                           .chain = saved.key,

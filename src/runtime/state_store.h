@@ -39,7 +39,7 @@ class StateStore {
   Status Save(const SessionState& state, bool is_interim, SavedPrefix& saved);
   // The same, and gives it a name.
   Status SaveAs(const std::string& name, const SessionState& state, std::span<const int32_t> tokens,
-                SavedPrefix& saved);
+                bool is_interim, SavedPrefix& saved);
 
   // The longest state, longer than `size`, that is the beginning of `tokens`, put into `empty`.
   // What attention reads as a whole is verified now, the rest before its first use. False if the
