@@ -52,7 +52,7 @@ std::string Config() {
                     {"hc_sinkhorn_iters", 20},
                     {"hidden_act", "silu"},
                     {"initializer_range", 0.02},
-                    {"max_position_embeddings", 1 << 20},
+                    {"max_position_embeddings", 1 << 21},
                     {"n_shared_experts", 1},
                     {"norm_topk_prob", true},
                     {"num_key_value_heads", 1},
@@ -157,7 +157,7 @@ Status Run(const std::filesystem::path& directory, int64_t tokens, int64_t slice
   if (!std::filesystem::exists(model / "model.safetensors")) DSV_TRY(MakeModel(model));
   DSV_ASSIGN(const dsv4::Engine engine,
              dsv4::Engine::Open(model.string(), {.chunk = 512,
-                                                 .context = tokens,
+
                                                  .store = (directory / "store").string()}));
   DSV_ASSIGN(dsv4::Session session, engine.OpenSession("million"));
   std::ofstream record(directory / "record.jsonl", std::ios::app);
@@ -186,8 +186,7 @@ Status Run(const std::filesystem::path& directory, int64_t tokens, int64_t slice
   DSV_ASSIGN(dsv4::Session branch, session.Branch());
   DSV_ASSIGN(const std::vector<float> logits,
              branch.Append(std::vector<dsv4::TokenId>{1, 2, 3, 4, 5, 6, 7, 8}));
-  fmt::print("checksum of the logits after {} tokens: {:016x}\n", session.size(),
-             Checksum(logits));
+  fmt::print("checksum of the logits after {} tokens: {:016x}\n", session.size(), Checksum(logits));
   return {};
 }
 

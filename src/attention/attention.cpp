@@ -138,7 +138,7 @@ Attention::Selection Attention::SelectRows(const OpContext& context, const Batch
 namespace {
 
 // Queries of one segment that share the expansion of HCA rows.
-constexpr int64_t kQueryBlock = 8;
+constexpr int64_t kQueryBlock = 16;
 
 // The window rows that a segment can see, in one piece: those before it from the ring, then its
 // own. Row i is of position `first` + i.
@@ -174,67 +174,75 @@ struct Attention::Task {
   int64_t end_head;
 };
 
-// Window rows of the query at `position`.
-struct Attention::Query {
-  SparseAttention attention;
-  const float* window_rows;
-  int64_t window_count;
+// The window rows of token t of a task's segment.
+struct Attention::Window {
+  const float* rows;
+  int64_t count;
 };
 
-Attention::Query Attention::MakeQuery(const Task& task, int64_t t, int64_t compressed_rows,
-                                      float* o) const {
-  const int64_t c = config_.head_dim;
-  const int64_t offset = (t * config_.num_attention_heads + task.first_head) * c;
+Attention::Window Attention::WindowOf(const Task& task, int64_t t) const {
   const int64_t position = task.position + t;
   const int64_t first = std::max<int64_t>(0, position - config_.sliding_window + 1);
-  const int64_t count = position + 1 - first;
-  return {SparseAttention(task.q + offset, task.end_head - task.first_head, c,
-                          count + compressed_rows, o + offset),
-          task.window.rows.data() + (first - task.window.first) * c, count};
+  return {task.window.rows.data() + (first - task.window.first) * config_.head_dim,
+          position + 1 - first};
 }
 
 // SWA and CSA: every query has rows of its own.
 void Attention::AttendChosen(const OpContext& context, const Task& task, float* o) const {
+  const int64_t c = config_.head_dim;
+  const SparseAttention::Heads heads{0, task.end_head - task.first_head};
   std::vector<float> rows;
   for (int64_t t = task.first; t < task.end; ++t) {
     const std::vector<int64_t>& chosen = task.selected[t];
-    rows.resize(chosen.size() * static_cast<size_t>(config_.head_dim));
+    rows.resize(chosen.size() * static_cast<size_t>(c));
     if (!chosen.empty()) task.state.rows->Gather(context.kernels, chosen, rows.data());
-    Query query = MakeQuery(task, t, std::ssize(chosen), o);
-    query.attention.Scan(context, query.window_rows, query.window_count);
-    query.attention.Scan(context, rows.data(), std::ssize(chosen));
-    query.attention.Add(context, query.window_rows, query.window_count);
-    query.attention.Add(context, rows.data(), std::ssize(chosen));
-    query.attention.Finish(context, task.sink + task.first_head);
+    const Window window = WindowOf(task, t);
+    const int64_t offset = (t * config_.num_attention_heads + task.first_head) * c;
+    SparseAttention query(task.q + offset, heads.count, c, window.count + std::ssize(chosen),
+                          o + offset);
+    for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
+      (query.*step)(context, window.rows, window.count, 0, heads);
+      (query.*step)(context, rows.data(), std::ssize(chosen), window.count, heads);
+    }
+    query.Finish(context, task.sink + task.first_head, heads.count);
   }
 }
 
-// HCA: the queries read the same rows, which are expanded once for all of them.
+// HCA: the queries read the same rows, which are expanded once for all of them. A task has either
+// one query or all heads, so that its heads lie one after another.
 void Attention::AttendAll(const OpContext& context, const Task& task, float* o) const {
   constexpr int64_t kTile = 64;
+  const int64_t c = config_.head_dim;
+  const int64_t per_query = task.end_head - task.first_head;
+  const int64_t queries = task.end - task.first;
+  const int64_t offset = (task.first * config_.num_attention_heads + task.first_head) * c;
   const auto visible = [&](int64_t t) { return (task.position + t + 1) / CompressRatio(kind_); };
-  std::vector<Query> queries;
-  for (int64_t t = task.first; t < task.end; ++t) {
-    queries.push_back(MakeQuery(task, t, visible(t), o));
-  }
-  std::vector<float> tile(static_cast<size_t>(kTile * config_.head_dim));
-  const auto visit = [&](auto&& step) {
-    for (Query& query : queries) {
-      (query.attention.*step)(context, query.window_rows, query.window_count);
+  const int64_t common = visible(task.first);
+  const int64_t all = visible(task.end - 1);
+  SparseAttention attention(task.q + offset, queries * per_query, c, config_.sliding_window + all,
+                            o + offset);
+  std::vector<float> tile(static_cast<size_t>(kTile * c));
+  for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
+    for (int64_t i = 0; i < queries; ++i) {
+      const Window window = WindowOf(task, task.first + i);
+      (attention.*step)(context, window.rows, window.count, 0, {i * per_query, per_query});
     }
-    for (int64_t begin = 0; begin < visible(task.end - 1); begin += kTile) {
-      const int64_t end = std::min(begin + kTile, visible(task.end - 1));
+    for (int64_t begin = 0; begin < all; begin += kTile) {
+      const int64_t end = std::min(begin + kTile, all);
+      const int64_t slot = config_.sliding_window + begin;
       task.state.rows->Read(context.kernels, begin, end - begin, tile.data());
-      for (int64_t t = task.first; t < task.end; ++t) {
-        const int64_t seen = std::min(end, visible(t)) - begin;
-        SparseAttention& attention = queries[static_cast<size_t>(t - task.first)].attention;
-        if (seen > 0) (attention.*step)(context, tile.data(), seen);
+      const int64_t shared = std::clamp<int64_t>(common - begin, 0, end - begin);
+      (attention.*step)(context, tile.data(), shared, slot, {0, queries * per_query});
+      // The last few rows, which only later queries see.
+      for (int64_t i = 0; i < queries && shared < end - begin; ++i) {
+        const int64_t seen = std::min(end, visible(task.first + i)) - begin;
+        if (seen <= shared) continue;
+        (attention.*step)(context, tile.data() + shared * c, seen - shared, slot + shared,
+                          {i * per_query, per_query});
       }
     }
-  };
-  visit(&SparseAttention::Scan);
-  visit(&SparseAttention::Add);
-  for (Query& query : queries) query.attention.Finish(context, task.sink + task.first_head);
+  }
+  attention.Finish(context, task.sink + task.first_head, per_query);
 }
 
 void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates states,
@@ -247,12 +255,13 @@ void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates
     const Segment& segment = batch.segments[i];
     const WindowRows window(context, states[i]->window, segment, window_rows + segment.row * c,
                             config_.sliding_window, c);
-    // A few tokens leave threads idle unless their heads are shared out.
-    const int64_t row_blocks = (segment.rows + kQueryBlock - 1) / kQueryBlock;
-    const int64_t head_blocks =
-        row_blocks >= context.pool.size() ? 1 : std::min(heads, context.pool.size());
+    // Few tokens are handed out one by one, and fewer than threads with their heads shared out.
+    const int64_t threads = context.pool.size();
+    const int64_t query_block = std::clamp<int64_t>(segment.rows / threads, 1, kQueryBlock);
+    const int64_t row_blocks = (segment.rows + query_block - 1) / query_block;
+    const int64_t head_blocks = segment.rows >= threads ? 1 : std::min(heads, threads);
     context.pool.ParallelFor(row_blocks * head_blocks, [&](int64_t index, int64_t) {
-      const int64_t first = index / head_blocks * kQueryBlock;
+      const int64_t first = index / head_blocks * query_block;
       const int64_t block = index % head_blocks;
       const Task task{.state = *states[i],
                       .window = window,
@@ -261,7 +270,7 @@ void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates
                       .sink = sink.data(),
                       .position = segment.position,
                       .first = first,
-                      .end = std::min(first + kQueryBlock, segment.rows),
+                      .end = std::min(first + query_block, segment.rows),
                       .first_head = block * heads / head_blocks,
                       .end_head = (block + 1) * heads / head_blocks};
       float* out = o + segment.row * heads * c;

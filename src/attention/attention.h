@@ -51,7 +51,7 @@ class Attention {
 
  private:
   struct Task;
-  struct Query;
+  struct Window;
   using Selection = std::vector<std::vector<int64_t>>;  // per row of the batch; CSA only
 
   void Project(const OpContext& context, const float* x, int64_t rows, float* qr,
@@ -65,7 +65,7 @@ class Attention {
               const float* window_rows, const Selection& selected, float* o) const;
   void AttendChosen(const OpContext& context, const Task& task, float* o) const;
   void AttendAll(const OpContext& context, const Task& task, float* o) const;
-  Query MakeQuery(const Task& task, int64_t t, int64_t compressed_rows, float* o) const;
+  Window WindowOf(const Task& task, int64_t t) const;
   void KeepWindow(const Batch& batch, LayerStates states, const float* window_rows) const;
 
   const AttentionWeights& weights_;

@@ -46,9 +46,10 @@ Floats Attend(const Context& context, const Floats& q, const Floats& rows, const
   Floats out(q.size(), NAN);
   const int64_t n = std::ssize(rows) / width;
   SparseAttention attention(q.data(), std::ssize(sink), width, n, out.data());
-  attention.Scan(context.op, rows.data(), n);
-  attention.Add(context.op, rows.data(), n);
-  attention.Finish(context.op, sink.data());
+  const SparseAttention::Heads all{0, std::ssize(sink)};
+  attention.Scan(context.op, rows.data(), n, 0, all);
+  attention.Add(context.op, rows.data(), n, 0, all);
+  attention.Finish(context.op, sink.data(), all.count);
   return out;
 }
 
@@ -79,25 +80,29 @@ TEST(SparseAttention, EqualsTheReference) {
   }
 }
 
-// Rows whose logits are kept and rows whose logits are computed again, given in any pieces.
+// Rows whose logits are kept and rows whose logits are computed again, in any pieces, the heads
+// together or one by one.
 TEST(SparseAttention, PiecesChangeNoBit) {
   const Context context(Precision::kReference);
-  constexpr int64_t kWidth = 16;
-  constexpr int64_t kHeads = 3;
-  for (const int64_t n : {int64_t{70}, SparseAttention::kKeptLogits + 200}) {
-    const auto q = RandomFloats(kHeads * kWidth, 1);
+  constexpr int64_t kWidth = 4;
+  for (const auto& [n, heads] : {std::pair<int64_t, int64_t>{70, 3}, {1500, 1000}}) {
+    const auto q = RandomFloats(static_cast<size_t>(heads * kWidth), 1);
     const auto rows = RandomFloats(static_cast<size_t>(n * kWidth), 2);
-    const Floats sink{0, 1, 2};
+    const Floats sink(static_cast<size_t>(heads), 0.5F);
     const Floats whole = Attend(context, q, rows, sink, kWidth);
     for (const int64_t piece : {1, 64, 100}) {
       Floats out(q.size(), NAN);
-      SparseAttention attention(q.data(), kHeads, kWidth, n, out.data());
+      SparseAttention attention(q.data(), heads, kWidth, n, out.data());
       for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
         for (int64_t begin = 0; begin < n; begin += piece) {
-          (attention.*step)(context.op, rows.data() + begin * kWidth, std::min(piece, n - begin));
+          const int64_t count = std::min(piece, n - begin);
+          const int64_t cut = begin / piece % heads;
+          const float* some = rows.data() + begin * kWidth;
+          (attention.*step)(context.op, some, count, begin, {0, cut});
+          (attention.*step)(context.op, some, count, begin, {cut, heads - cut});
         }
       }
-      attention.Finish(context.op, sink.data());
+      attention.Finish(context.op, sink.data(), heads);
       ASSERT_EQ(out, whole) << n << " in pieces of " << piece;
     }
   }

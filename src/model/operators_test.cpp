@@ -365,9 +365,9 @@ void LayerCheck::Attend() {
     }
     const int64_t n = std::ssize(list) / c;
     SparseAttention attention(q.data() + t * heads * c, heads, c, n, o.data() + t * heads * c);
-    attention.Scan(context_, list.data(), n);
-    attention.Add(context_, list.data(), n);
-    attention.Finish(context_, sink.data());
+    attention.Scan(context_, list.data(), n, 0, {0, heads});
+    attention.Add(context_, list.data(), n, 0, {0, heads});
+    attention.Finish(context_, sink.data(), heads);
   }
   goldens_.ExpectBf16(Name("sparse_attn.out.o"), o);
 }

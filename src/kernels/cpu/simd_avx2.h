@@ -73,6 +73,26 @@ inline Ints DotBytes(Ints sum, Ints u, Ints s) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+inline Ints GatherBytes(const uint8_t* rows, int64_t stride, int64_t count, int64_t offset) {
+  const Ints lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const Ints row = _mm256_min_epi32(lane, BroadcastInt(static_cast<int>(count - 1)));
+  const Ints index = _mm256_mullo_epi32(row, BroadcastInt(static_cast<int>(stride)));
+  return _mm256_i32gather_epi32(reinterpret_cast<const int*>(rows + offset), index, 1);
+}
+
+inline Ints LookUpNibbles(Ints bytes, bool upper, const uint8_t* table) {
+  const __m128i pattern =
+      upper ? _mm_setr_epi8(2, 2, 3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15)
+            : _mm_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13);
+  const Ints pairs = _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(pattern));
+  const Ints low = _mm256_and_si256(pairs, _mm256_set1_epi16(0x000F));
+  const Ints high = _mm256_and_si256(_mm256_srli_epi16(pairs, 4), _mm256_set1_epi16(0x0F00));
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), _mm256_or_si256(low, high));
+}
+
+inline void StoreInts(Ints v, void* data) { _mm256_storeu_si256(static_cast<__m256i*>(data), v); }
+
 inline Vec LoadBf16(const void* data) {
   const __m128i bits = _mm_loadu_si128(static_cast<const __m128i*>(data));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));

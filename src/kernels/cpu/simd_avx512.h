@@ -3,8 +3,8 @@
 // and StorePartial for 0 < count < kLanes, Add, Mul, MulAdd(a, b, c) = a * b + c, Relu (a < 0 ? 0 :
 // a), RoundLanesToBf16, Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of
 // kLanes stored elements without alignment. For integers: Ints (kLanes of 32 bits), BroadcastInt,
-// LoadInts, ToFloat, and DotBytes(sum, u, s), which adds to every lane the products of its four
-// unsigned bytes with the four signed bytes of s.
+// LoadInts, StoreInts, ToFloat, GatherBytes and LookUpNibbles (below), and DotBytes(sum, u, s),
+// which adds to every lane the products of its four unsigned bytes with the four signed bytes of s.
 #pragma once
 
 #include <immintrin.h>
@@ -91,6 +91,31 @@ inline Ints DotBytes(Ints sum, Ints u, Ints s) {
   return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 #endif
 }
+
+// Four bytes at `offset` of each of the rows [0, count), 1 <= count <= kLanes; further lanes repeat
+// the last one.
+inline Ints GatherBytes(const uint8_t* rows, int64_t stride, int64_t count, int64_t offset) {
+  const Ints lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const Ints row = _mm512_maskz_min_epi32(0xFFFF, lane, BroadcastInt(static_cast<int>(count - 1)));
+  const Ints index = _mm512_mullo_epi32(row, BroadcastInt(static_cast<int>(stride)));
+  return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xFFFF, index, rows + offset, 1);
+}
+
+// The four nibbles of bytes 0 and 1 (or 2 and 3) of every lane, low nibble first, as entries of a
+// table of 16 bytes.
+inline Ints LookUpNibbles(Ints bytes, bool upper, const uint8_t* table) {
+  const __m128i pattern =
+      upper ? _mm_setr_epi8(2, 2, 3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15)
+            : _mm_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13);
+  const Ints pairs = _mm512_shuffle_epi8(bytes, _mm512_maskz_broadcast_i32x4(0xFFFF, pattern));
+  const Ints low = _mm512_and_si512(pairs, _mm512_set1_epi16(0x000F));
+  const Ints high = _mm512_and_si512(_mm512_srli_epi16(pairs, 4), _mm512_set1_epi16(0x0F00));
+  const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm512_shuffle_epi8(_mm512_maskz_broadcast_i32x4(0xFFFF, entries),
+                             _mm512_or_si512(low, high));
+}
+
+inline void StoreInts(Ints v, void* data) { _mm512_storeu_si512(data, v); }
 
 inline Vec LoadBf16(const void* data) {
   const __m256i bits = _mm256_loadu_si256(static_cast<const __m256i*>(data));

@@ -86,6 +86,29 @@ inline Ints DotBytes(Ints sum, Ints u, Ints s) {
   return sum;
 }
 
+inline Ints GatherBytes(const uint8_t* rows, int64_t stride, int64_t count, int64_t offset) {
+  Ints v{};
+  for (int64_t i = 0; i < kLanes; ++i) {
+    const int64_t row = i < count ? i : count - 1;
+    v.lane[i] = dsv::LoadUnaligned<int32_t>(rows + row * stride + offset);
+  }
+  return v;
+}
+
+inline Ints LookUpNibbles(Ints bytes, bool upper, const uint8_t* table) {
+  for (int32_t& lane : bytes.lane) {
+    const uint32_t nibbles = static_cast<uint32_t>(lane) >> (upper ? 16 : 0);
+    uint32_t found = 0;
+    for (unsigned i = 0; i < 4; ++i) {
+      found |= static_cast<uint32_t>(table[nibbles >> (4 * i) & 15U]) << (8 * i);
+    }
+    lane = static_cast<int32_t>(found);
+  }
+  return bytes;
+}
+
+inline void StoreInts(Ints v, void* data) { __builtin_memcpy(data, &v, sizeof v); }
+
 inline Vec LoadBf16(const void* data) {
   Vec v{};
   for (int64_t i = 0; i < kLanes; ++i) {
