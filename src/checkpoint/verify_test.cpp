@@ -22,7 +22,8 @@ std::vector<std::string> Verify(const ModelFiles& files) {
   const auto config = LoadConfig(directory.path());
   const auto checkpoint = Checkpoint::Open(directory.path());
   EXPECT_TRUE(config && checkpoint);
-  return VerifyData(*config, *checkpoint, nullptr);
+  ThreadPool pool(3);
+  return VerifyData(*config, *checkpoint, pool, nullptr);
 }
 
 TEST(VerifyData, PassesSoundModelsAndReportsProgress) {
@@ -32,7 +33,8 @@ TEST(VerifyData, PassesSoundModelsAndReportsProgress) {
     ASSERT_TRUE(config && checkpoint);
     int64_t last = 0;
     int64_t all = 0;
-    const auto problems = VerifyData(*config, *checkpoint, [&](int64_t done, int64_t total) {
+    ThreadPool pool(1);
+    const auto problems = VerifyData(*config, *checkpoint, pool, [&](int64_t done, int64_t total) {
       EXPECT_GT(done, last);
       last = done;
       all = total;
@@ -79,6 +81,43 @@ TEST(VerifyData, NamesTheTensorAndTheIndex) {
               std::string::npos)
         << problems[0];
   }
+}
+
+TEST(VerifyData, GivesTheSameListWithAnyNumberOfThreads) {
+  ModelFiles files = ModelFiles::Read(kModels / "flash-tiny");
+  for (auto& [name, tensor] : files.tensors) {
+    if (tensor.dtype == DType::kF8E8M0) tensor.bytes.back() = '\xFF';
+  }
+  const TempDir directory;
+  files.Write(directory.path());
+  const auto config = LoadConfig(directory.path());
+  const auto checkpoint = Checkpoint::Open(directory.path());
+  ASSERT_TRUE(config && checkpoint);
+  ThreadPool one(1);
+  const auto expected = VerifyData(*config, *checkpoint, one, nullptr);
+  EXPECT_GT(expected.size(), 100U);
+  for (const int64_t threads : {2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(VerifyData(*config, *checkpoint, pool, nullptr), expected);
+  }
+}
+
+TEST(CheckTokenTables, NamesFileTensorAndIndex) {
+  ModelFiles files = ModelFiles::Read(kModels / "base-tiny");
+  files.tensors.at("layers.1.ffn.gate.tid2eid").bytes[16] = 5;
+  const TempDir directory;
+  files.Write(directory.path());
+  const auto config = LoadConfig(directory.path());
+  const auto checkpoint = Checkpoint::Open(directory.path());
+  ASSERT_TRUE(config && checkpoint);
+  const Status status = CheckTokenTables(*config, *checkpoint);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message,
+            (directory / "model.safetensors").string() +
+                ": tensor layers.1.ffn.gate.tid2eid: [1, 0] is 5, expected an expert id below 5");
+  const auto sound = Checkpoint::Open(kModels / "base-tiny");
+  ASSERT_TRUE(sound);
+  EXPECT_TRUE(CheckTokenTables(*config, *sound));
 }
 
 TEST(VerifyData, AllowsInfiniteWeightsAndWrongShapes) {

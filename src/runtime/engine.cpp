@@ -1,6 +1,7 @@
 // Engine and Session of the public header: validation, the splitting of works into passes, and the
 // boundary at which allocation failure becomes an error.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <mutex>
 #include <new>
@@ -9,6 +10,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "checkpoint/config.h"
+#include "checkpoint/verify.h"
 #include "checkpoint/weights.h"
 #include "dsv4/dsv4.h"
 #include "io/checkpoint.h"
@@ -46,6 +48,12 @@ void AppendRows(std::vector<float>& all, std::vector<float>& part) {
   } else {
     all.insert(all.end(), part.begin(), part.end());
   }
+}
+
+bool HasNan(std::span<const float> logits) {
+  bool any = false;
+  for (const float logit : logits) any |= std::isnan(logit);
+  return any;
 }
 
 Status CheckTokens(std::span<const TokenId> tokens, int64_t vocab_size) {
@@ -92,6 +100,7 @@ struct Engine::Impl {
   Status CheckWork(std::span<const Work> works, size_t index) const;
   Status RunPass(std::span<const Work> works, std::vector<size_t>& done,
                  std::vector<WorkLogits>& results);
+  tl::unexpected<Error> NanError();
   Result<std::vector<WorkLogits>> Forward(std::span<const Work> works, const Progress& progress);
 
   dsv::Checkpoint checkpoint;  // owns the bytes that the transformer reads
@@ -161,6 +170,13 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   return {};
 }
 
+// Only a damaged weight makes NaN, so the weights are read to name it.
+tl::unexpected<Error> Engine::Impl::NanError() {
+  const auto problems = dsv::VerifyData(transformer.config(), checkpoint, pool, nullptr);
+  if (!problems.empty()) return Fail("{}", problems.front());
+  return Fail("{}: expected finite logits, found NaN", checkpoint.directory().string());
+}
+
 Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> works,
                                                       const Progress& progress) {
   size_t total = 0;
@@ -181,6 +197,9 @@ Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> work
       return Fail("cancelled after {} of {} tokens", total_done, total);
     }
   }
+  for (const WorkLogits& result : results) {
+    if (HasNan(result.logits) || HasNan(result.mtp_logits)) return NanError();
+  }
   return results;
 }
 
@@ -199,13 +218,17 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   DSV_ASSIGN(dsv::ModelConfig config, dsv::LoadConfig(directory));
   DSV_ASSIGN(dsv::Checkpoint checkpoint, dsv::Checkpoint::Open(directory));
   DSV_ASSIGN(dsv::ModelWeights weights, dsv::BindWeights(config, checkpoint));
-  DSV_ASSIGN(dsv::Transformer transformer,
-             dsv::Transformer::Create(std::move(config), std::move(weights)));
+  DSV_TRY(dsv::CheckTokenTables(config, checkpoint));
+  dsv::Transformer transformer(std::move(config), std::move(weights));
   EngineOptions effective = options;
   if (effective.threads == 0) effective.threads = dsv::AvailableThreads();
   auto impl =
       std::make_unique<Impl>(std::move(checkpoint), std::move(transformer), *kernels, effective);
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
+  for (const int64_t id : impl->generation.eos_token_ids) {
+    if (static_cast<TokenId>(id) == impl->info.eos_token_id) continue;
+    impl->info.more_stop_tokens.push_back(static_cast<TokenId>(id));
+  }
   const std::filesystem::path tokenizer = std::filesystem::path(directory) / "tokenizer.json";
   std::error_code error;
   if (std::filesystem::exists(tokenizer, error)) {
