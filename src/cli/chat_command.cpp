@@ -58,6 +58,8 @@ class Chat {
       if (!status) fmt::print(stderr, "{}\n", status.error().message);
       if (quit_) break;
     }
+    DSV_TRY(CheckStandardOutput());
+    DSV_TRY(CheckStandardInput());
     return reader_.SaveHistory();
   }
 
@@ -119,6 +121,7 @@ class Chat {
   }
 
   Status Say(const std::string& text) {
+    DSV_TRY(CheckTextUtf8(text, "message"));
     messages_.push_back({.role = dsv4::Role::kUser, .content = attached_ + text});
     const int64_t held = session_.size();
     auto reply = Reply();
@@ -183,6 +186,7 @@ class Chat {
 };
 
 Status Run(const ChatFlags& flags) {
+  DSV_TRY(CheckTextUtf8(flags.system, "--system"));
   DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
   if (engine.tokenizer() == nullptr || !dsv4::HasChatFormat(*engine.tokenizer())) {
     return Fail("{}: expected a tokenizer.json with the control tokens of a chat, found none",

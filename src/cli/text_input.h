@@ -10,6 +10,10 @@ namespace dsv::cli {
 // Fails with the name and the byte where the text is not UTF-8.
 Result<std::string> ReadTextFile(const std::string& path);
 Result<std::string> ReadStandardInput();
+Status CheckTextUtf8(const std::string& text, const std::string& source);
+
+// Whether standard input, read to its end, could be read.
+Status CheckStandardInput();
 
 // Without the line feeds at the end, which editors and echo add.
 std::string TrimEnd(std::string text);
