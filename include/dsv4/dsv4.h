@@ -98,7 +98,7 @@ struct ModelInfo {
   TokenId bos_token_id = 0;
   TokenId eos_token_id = 0;
   std::vector<TokenId> more_stop_tokens{};  // that generation_config.json gives besides EOS
-  bool has_mtp = false;  // MTP logits can be asked for
+  bool has_mtp = false;                     // MTP logits can be asked for
 };
 
 enum class LogitRows : uint8_t { kNone, kLast, kAll };

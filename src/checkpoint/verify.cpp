@@ -188,14 +188,29 @@ std::vector<std::string> VerifyData(const ModelConfig& config, const Checkpoint&
   return problems;
 }
 
-Status CheckTokenTables(const ModelConfig& config, const Checkpoint& checkpoint) {
-  for (const Job& job : FindJobs(config, checkpoint)) {
-    if (job.content != Content::kExpertIds) continue;
-    const std::string what =
-        CheckTokenTable(*job.view, config.n_routed_experts, 0, job.view->shape[0]);
-    if (!what.empty()) return Fail("{}", Problem(checkpoint, job, what));
-  }
-  return {};
+Status CheckSelection(const ModelConfig& config, const Checkpoint& checkpoint) {
+  Status status;
+  const auto check = [&](std::string name, Content content) {
+    const TensorView* view = checkpoint.Find(name);
+    if (view == nullptr || !CanCheck(*view, content)) return;
+    const Job job{std::move(name), view, content};
+    const int64_t units =
+        content == Content::kExpertIds ? view->shape[0] : view->Bytes() / DTypeSize(view->dtype);
+    const std::string what = CheckPiece({&job, 0, units, view->Bytes()}, config.n_routed_experts);
+    if (!what.empty()) status = Fail("{}", Problem(checkpoint, job, what));
+  };
+  ForEachWeight(config, DetectDraft(config, checkpoint), [&](const WeightEntry& entry) {
+    const std::string_view name = entry.name;
+    if (entry.kind == WeightKind::kTokenTable) {
+      check(std::string(name), Content::kExpertIds);
+    } else if (name.ends_with(".gate.bias")) {
+      check(std::string(name), Content::kValues);
+    } else if (entry.IsLinear() && name.find(".indexer.") != std::string_view::npos) {
+      check(std::string(name) + ".scale", Content::kScales);
+    }
+    return status.has_value();
+  });
+  return status;
 }
 
 }  // namespace dsv

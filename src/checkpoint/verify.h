@@ -21,7 +21,8 @@ using VerifyProgress = std::function<void(int64_t done, int64_t total)>;
 std::vector<std::string> VerifyData(const ModelConfig& config, const Checkpoint& checkpoint,
                                     ThreadPool& pool, const VerifyProgress& progress);
 
-// The rows of tid2eid alone, which routing takes as indices. The error names the first bad one.
-Status CheckTokenTables(const ModelConfig& config, const Checkpoint& checkpoint);
+// Only the small tensors that choose and leave no NaN in the logits when they are damaged: tid2eid,
+// gate.bias and the scales of indexers. The error names the first bad one.
+Status CheckSelection(const ModelConfig& config, const Checkpoint& checkpoint);
 
 }  // namespace dsv

@@ -102,22 +102,29 @@ TEST(VerifyData, GivesTheSameListWithAnyNumberOfThreads) {
   }
 }
 
-TEST(CheckTokenTables, NamesFileTensorAndIndex) {
-  ModelFiles files = ModelFiles::Read(kModels / "base-tiny");
-  files.tensors.at("layers.1.ffn.gate.tid2eid").bytes[16] = 5;
-  const TempDir directory;
-  files.Write(directory.path());
-  const auto config = LoadConfig(directory.path());
-  const auto checkpoint = Checkpoint::Open(directory.path());
-  ASSERT_TRUE(config && checkpoint);
-  const Status status = CheckTokenTables(*config, *checkpoint);
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().message,
-            (directory / "model.safetensors").string() +
-                ": tensor layers.1.ffn.gate.tid2eid: [1, 0] is 5, expected an expert id below 5");
-  const auto sound = Checkpoint::Open(kModels / "base-tiny");
-  ASSERT_TRUE(sound);
-  EXPECT_TRUE(CheckTokenTables(*config, *sound));
+TEST(CheckSelection, ReadsTablesBiasesAndScalesOfIndexers) {
+  const Damage kDamages[] = {
+      {"base-tiny", "layers.1.ffn.gate.tid2eid", 16, "\5",
+       "[1, 0] is 5, expected an expert id below 5"},
+      {"base-tiny", "layers.2.ffn.gate.bias", 4, "\xFF\xFF\xFF\xFF", "[1] is NaN (F32)"},
+      {"base-tiny", "layers.1.attn.indexer.wq_b.scale", 0, "\xFF\xFF\xFF\x7F",
+       "[0, 0] is not finite (F32)"},
+      {"base-tiny", "layers.1.attn.wq_b.scale", 0, "\xFF\xFF\xFF\x7F", nullptr},
+  };
+  for (const Damage& damage : kDamages) {
+    ModelFiles files = ModelFiles::Read(kModels / damage.model);
+    files.tensors.at(damage.tensor).bytes.replace(damage.byte, damage.bytes.size(), damage.bytes);
+    const TempDir directory;
+    files.Write(directory.path());
+    const auto config = LoadConfig(directory.path());
+    const auto checkpoint = Checkpoint::Open(directory.path());
+    ASSERT_TRUE(config && checkpoint);
+    const Status status = CheckSelection(*config, *checkpoint);
+    ASSERT_EQ(status.has_value(), damage.message == nullptr) << damage.tensor;
+    if (status) continue;
+    EXPECT_EQ(status.error().message, (directory / "model.safetensors").string() + ": tensor " +
+                                          damage.tensor + ": " + damage.message);
+  }
 }
 
 TEST(VerifyData, AllowsInfiniteWeightsAndWrongShapes) {

@@ -149,15 +149,19 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       "score", "Write the logits of given tokens, or print the likelihood of a text as JSON");
   const auto flags = std::make_shared<ScoreFlags>();
   AddModelFlags(*command, flags->model);
-  CLI::Option* tokens = command->add_option("--tokens", flags->tokens,
-                                            "safetensors file with a tensor `tokens`, I64 [T]")
+  CLI::Option* tokens = command
+                            ->add_option("--tokens", flags->tokens,
+                                         "safetensors file with a tensor `tokens`, I64 [T]")
                             ->type_name("FILE");
-  CLI::Option* logits = command->add_option("--logits", flags->logits,
-                                            "safetensors file to write: `logits` F32 [T,V]")
-                            ->type_name("FILE");
-  CLI::Option* text = command->add_option(
-      "--text", flags->text, "text file; prints tokens, mean_nll, perplexity and bits_per_byte")
-                            ->type_name("FILE");
+  CLI::Option* logits =
+      command
+          ->add_option("--logits", flags->logits, "safetensors file to write: `logits` F32 [T,V]")
+          ->type_name("FILE");
+  CLI::Option* text =
+      command
+          ->add_option("--text", flags->text,
+                       "text file; prints tokens, mean_nll, perplexity and bits_per_byte")
+          ->type_name("FILE");
   CLI::Option* mtp = command->add_flag("--mtp", flags->mtp,
                                        "also write `mtp_logits` F32 [T-1,V] of the MTP block");
   tokens->needs(logits);

@@ -28,7 +28,8 @@ struct TokenizeFlags {
 Result<bool> BoolField(const Json& request, const char* name, bool fallback) {
   const auto field = request.find(name);
   if (field == request.end()) return fallback;
-  if (!field->is_boolean()) return Fail("{}: expected true or false, found {}", name, Shown(*field));
+  if (!field->is_boolean())
+    return Fail("{}: expected true or false, found {}", name, Shown(*field));
   return field->get<bool>();
 }
 
@@ -78,7 +79,8 @@ Result<std::string> DecodeRequest(const Tokenizer& tokenizer, const Json& reques
 
 Result<std::string> Answer(const Tokenizer& tokenizer, bool decode, const std::string& line) {
   DSV_ASSIGN(const Json request, ParseJson(line, "request"));
-  if (!request.is_object()) return Fail("request: expected a JSON object, found {}", Shown(request));
+  if (!request.is_object())
+    return Fail("request: expected a JSON object, found {}", Shown(request));
   return decode ? DecodeRequest(tokenizer, request) : EncodeRequest(tokenizer, request);
 }
 

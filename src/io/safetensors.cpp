@@ -96,7 +96,8 @@ class HeaderReader {
     if (value > static_cast<uint64_t>(INT64_MAX)) return Unexpected("a number beyond 63 bits");
     const auto number = static_cast<int64_t>(value);
     if (state_ == State::kShape) {
-      if (entries.back().shape.size() == kMaxRank) return EntryError("expected at most 8 dimensions, found more");
+      if (entries.back().shape.size() == kMaxRank)
+        return EntryError("expected at most 8 dimensions, found more");
       entries.back().shape.push_back(number);
       return true;
     }
@@ -286,9 +287,9 @@ Result<uint64_t> HeaderSize(std::span<const std::byte> file, const std::string& 
 // Null if absent.
 template <class Tensor>
 const Tensor* FindByName(const std::vector<Tensor>& tensors, std::string_view name) {
-  const auto it = std::lower_bound(
-      tensors.begin(), tensors.end(), name,
-      [](const Tensor& tensor, std::string_view n) { return tensor.name < n; });
+  const auto it =
+      std::lower_bound(tensors.begin(), tensors.end(), name,
+                       [](const Tensor& tensor, std::string_view n) { return tensor.name < n; });
   return it != tensors.end() && it->name == name ? &*it : nullptr;
 }
 

@@ -41,7 +41,7 @@ using LayerObserver = std::function<Observer(int64_t layer)>;
 
 class Transformer {
  public:
-  // Touches no weight. The tables of hash routing are sound (CheckTokenTables).
+  // Touches no weight. The tables of hash routing are sound (CheckSelection).
   Transformer(ModelConfig config, ModelWeights weights);
 
   const ModelConfig& config() const { return parts_->config; }

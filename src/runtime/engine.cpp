@@ -218,7 +218,7 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   DSV_ASSIGN(dsv::ModelConfig config, dsv::LoadConfig(directory));
   DSV_ASSIGN(dsv::Checkpoint checkpoint, dsv::Checkpoint::Open(directory));
   DSV_ASSIGN(dsv::ModelWeights weights, dsv::BindWeights(config, checkpoint));
-  DSV_TRY(dsv::CheckTokenTables(config, checkpoint));
+  DSV_TRY(dsv::CheckSelection(config, checkpoint));
   dsv::Transformer transformer(std::move(config), std::move(weights));
   EngineOptions effective = options;
   if (effective.threads == 0) effective.threads = dsv::AvailableThreads();
