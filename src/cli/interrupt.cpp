@@ -26,7 +26,7 @@ RemoveOnSignal::RemoveOnSignal(std::string path) : path_(std::move(path)) {
   doomed = path_.c_str();
   struct sigaction action = {};
   action.sa_handler = OnEnd;
-  action.sa_flags = SA_RESETHAND;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (size_t i = 0; i < kSignals.size(); ++i) {
     sigaction(kSignals[i], nullptr, &before_[i]);
     // What nohup ignores stays ignored.

@@ -62,8 +62,8 @@ Status ForEachBlock(const dsv4::Engine& engine, const ScoreFlags& flags,
                     const std::vector<int32_t>& tokens, Visitor&& visit) {
   const int64_t limit = engine.info().max_position_embeddings;
   if (static_cast<int64_t>(tokens.size()) > limit) {
-    return Fail("context: expected at most {} tokens (max_position_embeddings), found {}", limit,
-                tokens.size());
+    return Fail("{}: expected at most {} tokens (max_position_embeddings), found {}",
+                flags.text.empty() ? flags.tokens : flags.text, limit, tokens.size());
   }
   DSV_ASSIGN(dsv4::Session session, engine.NewSession(flags.mtp));
   Progress progress("scoring", "tokens", static_cast<int64_t>(tokens.size()));
