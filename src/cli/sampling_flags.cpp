@@ -53,11 +53,11 @@ void AddSamplingFlags(CLI::App& command, SamplingFlags& flags) {
       "Sample from this many likely tokens; 0: off; default: the checkpoint's")
       ->type_name("N")
       ->check(WholeNumber<int64_t>(0, kMaxCount));
-  real("--min-p", flags.fixed.min_p, "Least probability, relative to the likeliest token; 0: off")
-      ->capture_default_str();
-  real("--repetition-penalty", flags.fixed.repetition_penalty,
-       "Divides positive and multiplies negative logits of tokens that occurred; 1: off")
-      ->capture_default_str();
+  real("--min-p", flags.min_p,
+       "Least probability, relative to the likeliest token; 0: off; default: the checkpoint's");
+  real("--repetition-penalty", flags.repetition_penalty,
+       "Divides positive and multiplies negative logits of tokens that occurred; 1: off; default: "
+       "the checkpoint's");
   real("--presence-penalty", flags.fixed.presence_penalty,
        "Subtracted from the logit of every sampled token")
       ->capture_default_str();
@@ -86,6 +86,9 @@ dsv4::GenerateOptions MakeGenerateOptions(const SamplingFlags& flags, const dsv4
   options.sampling.temperature = flags.temperature.value_or(defaults.temperature);
   options.sampling.top_p = flags.top_p.value_or(defaults.top_p);
   options.sampling.top_k = flags.top_k.value_or(defaults.top_k);
+  options.sampling.min_p = flags.min_p.value_or(defaults.min_p);
+  options.sampling.repetition_penalty =
+      flags.repetition_penalty.value_or(defaults.repetition_penalty);
   for (const std::string& text : flags.logit_bias) {
     if (const auto bias = ParseBias(text)) options.sampling.logit_bias[bias->token] = bias->value;
   }

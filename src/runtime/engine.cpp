@@ -253,6 +253,8 @@ SamplingOptions Engine::default_sampling() const {
   sampling.temperature = config.do_sample ? config.temperature : 0.0;
   sampling.top_p = config.top_p;
   sampling.top_k = config.top_k;
+  sampling.min_p = config.min_p;
+  sampling.repetition_penalty = config.repetition_penalty;
   return sampling;
 }
 
