@@ -1,5 +1,5 @@
 # The commands of the README. CMakePresets.json holds the settings of each build.
-.PHONY: build demo test sanitize tsan clang fuzz clean
+.PHONY: build demo test laws sanitize tsan clang fuzz clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -15,6 +15,13 @@ test:
 	cmake --preset release -DDSV_TESTS=ON -DDSV_WERROR=ON
 	cmake --build build -j $(JOBS)
 	ctest --test-dir build --output-on-failure -j $(JOBS)
+
+# Ten thousand random operations on sessions and their store, each compared with a cold run.
+laws:
+	tools/setup.sh
+	cmake --preset release -DDSV_TESTS=ON
+	cmake --build build -j $(JOBS) --target timeline_test
+	build/src/runtime/timeline_test --gtest_filter='*RandomOperations*' --gtest_shuffle --gtest_repeat=32 --gtest_brief=1
 
 sanitize:
 	tools/setup.sh

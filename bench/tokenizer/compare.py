@@ -122,6 +122,8 @@ def main():
     parser.add_argument("--megabytes", type=float, default=5.0)
     parser.add_argument("--runs", type=int, default=3)
     flags = parser.parse_args()
+    if not flags.bench.exists():
+        sys.exit(f"{flags.bench}: not built; cmake --build build --target tokenizer_encode_bench")
     flags.scratch.mkdir(parents=True, exist_ok=True)
     scratch = flags.scratch.resolve()
     python = make_python(scratch)

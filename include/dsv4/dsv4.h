@@ -108,7 +108,8 @@ struct ModelInfo {
   int64_t max_position_embeddings = 0;  // the longest session
   TokenId bos_token_id = 0;
   TokenId eos_token_id = 0;
-  bool has_mtp = false;  // MTP logits can be asked for
+  std::vector<TokenId> more_stop_tokens{};  // that generation_config.json gives besides EOS
+  bool has_mtp = false;                     // MTP logits can be asked for
 };
 
 // What the engine may use and what it needs, in bytes.
@@ -300,7 +301,7 @@ class Sampler {
 struct GenerateOptions {
   SamplingOptions sampling{};
   int64_t max_tokens = 512;
-  std::vector<TokenId> stop_tokens{};  // besides the model's EOS
+  std::vector<TokenId> stop_tokens{};  // besides the model's own
   std::vector<std::string> stop_strings{};
   std::function<bool(int64_t, int64_t)> prompt_progress{};  // as in Engine::Forward
   bool save_prompt = false;                                 // Session::Save when the prompt is read
@@ -407,8 +408,8 @@ class ReplyParser {
  public:
   using OnEvent = std::function<void(const ReplyEvent&)>;
 
-  // `options` as the prompt was rendered with; kNone where a task is answered or an unfinished
-  // reply goes on.
+  // `options` as the prompt was rendered with; kNone where the prompt does not end in <think>: a
+  // task is answered or an unfinished reply goes on.
   explicit ReplyParser(const ChatOptions& options, OnEvent on_event = nullptr);
   ReplyParser(ReplyParser&&) noexcept;
   ReplyParser& operator=(ReplyParser&&) noexcept;

@@ -48,9 +48,20 @@ AtomicFile::~AtomicFile() {
   unlink(partial_.c_str());
 }
 
-Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
+std::filesystem::path AtomicFile::PartialPath(const std::filesystem::path& path) {
   std::filesystem::path partial = path;
   partial += ".partial";
+  return partial;
+}
+
+Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
+  // Found now and not by Commit, after the work.
+  if (!path.has_filename()) return Fail("{}: expected the name of a file", path.string());
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    return Fail("{}: expected a file to write, found a directory", path.string());
+  }
+  std::filesystem::path partial = PartialPath(path);
   const int descriptor = open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) return FailErrno(partial, "create");
   return AtomicFile(path, std::move(partial), descriptor);

@@ -19,6 +19,8 @@ Result<std::string> ReadFile(const std::filesystem::path& path);
 class AtomicFile {
  public:
   static Result<AtomicFile> Create(const std::filesystem::path& path);
+  // The file that Create opens for PATH.
+  static std::filesystem::path PartialPath(const std::filesystem::path& path);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile();

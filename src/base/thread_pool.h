@@ -14,7 +14,8 @@ namespace dsv {
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int64_t threads);  // >= 1, the calling thread included
+  // `threads` >= 1 counts the calling thread; fewer if the system does not grant as many.
+  explicit ThreadPool(int64_t threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -65,6 +66,27 @@ TEST(ThreadPool, WakesAfterIdleTime) {
   }
   EXPECT_EQ(calls.load(), 200);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+// Sanitizers need more address space than this test leaves.
+TEST(ThreadPool, IsSmallerIfTheSystemGrantsFewerThreads) {
+  constexpr int64_t kThreads = 4096;  // with stacks of megabytes each
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = rlim_t{1} << 30;
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &small), 0);
+  ThreadPool pool(kThreads);
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_LT(pool.size(), kThreads);
+  std::atomic<int64_t> calls = 0;
+  pool.ParallelFor(5000, [&](int64_t, int64_t worker) {
+    EXPECT_LT(worker, pool.size());
+    calls.fetch_add(1);
+  });
+  EXPECT_EQ(calls.load(), 5000);
+}
+#endif
 
 TEST(ThreadPool, StartsAndStopsWithoutWork) {
   for (int i = 0; i < 50; ++i) ThreadPool pool(4);

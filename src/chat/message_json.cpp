@@ -190,6 +190,9 @@ Result<std::vector<Message>> MessagesFromJson(const JsonValue& value, std::strin
     return Fail("{}: expected an array, found {}", name, value.KindName());
   std::vector<Message> messages;
   for (const JsonValue& item : *value.array()) {
+    if (item.object() == nullptr) {
+      return Fail("{}[{}]: expected an object, found {}", name, messages.size(), item.KindName());
+    }
     auto message = MessageFromJson(item);
     if (!message) return Fail("{}[{}].{}", name, messages.size(), message.error().message);
     messages.push_back(*std::move(message));

@@ -76,6 +76,8 @@ struct GenerationConfig {
   double temperature = 1.0;
   double top_p = 1.0;
   int64_t top_k = 0;  // 0: off
+  double min_p = 0.0;
+  double repetition_penalty = 1.0;
   std::vector<int64_t> eos_token_ids;
 };
 Result<GenerationConfig> LoadGenerationConfig(const std::filesystem::path& directory);

@@ -276,18 +276,22 @@ TEST(LoadGenerationConfig, ReadsDefaultsAndRefusesWrongTypes) {
   ASSERT_TRUE(absent);
   EXPECT_TRUE(absent->do_sample);
   EXPECT_EQ(absent->temperature, 1.0);
-  directory.Write("generation_config.json",
-                  R"({"do_sample":false,"temperature":0.6,"top_p":0.95,"top_k":null,)"
-                  R"("eos_token_id":[1,7],"transformers_version":"4"})");
+  directory.Write(
+      "generation_config.json",
+      R"({"do_sample":false,"temperature":0.6,"top_p":0.95,"top_k":null,)"
+      R"("min_p":0.05,"repetition_penalty":1.1,"eos_token_id":[1,7],"transformers_version":"4"})");
   const auto config = LoadGenerationConfig(directory.path());
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_FALSE(config->do_sample);
   EXPECT_EQ(config->temperature, 0.6);
   EXPECT_EQ(config->top_p, 0.95);
   EXPECT_EQ(config->top_k, 0);
+  EXPECT_EQ(config->min_p, 0.05);
+  EXPECT_EQ(config->repetition_penalty, 1.1);
   EXPECT_EQ(config->eos_token_ids, (std::vector<int64_t>{1, 7}));
-  for (const char* bad : {"[]", R"({"temperature":-1})", R"({"top_p":2})", R"({"do_sample":1})",
-                          R"({"eos_token_id":"x"})", R"({"eos_token_id":[-1]})"}) {
+  for (const char* bad :
+       {"[]", R"({"temperature":-1})", R"({"top_p":2})", R"({"do_sample":1})", R"({"min_p":-1})",
+        R"({"repetition_penalty":0})", R"({"eos_token_id":"x"})", R"({"eos_token_id":[-1]})"}) {
     directory.Write("generation_config.json", bad);
     EXPECT_FALSE(LoadGenerationConfig(directory.path())) << bad;
   }

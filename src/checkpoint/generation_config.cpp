@@ -45,6 +45,12 @@ Result<GenerationConfig> ReadGenerationConfig(ConfigReader& reader) {
   if (is_set("top_k")) {
     DSV_ASSIGN(config.top_k, reader.Integer("top_k", 0, kMaxTokenId));
   }
+  if (is_set("min_p")) {
+    DSV_ASSIGN(config.min_p, reader.Real("min_p", 0, 1));
+  }
+  if (is_set("repetition_penalty")) {
+    DSV_ASSIGN(config.repetition_penalty, reader.Real("repetition_penalty", 1e-3, 1e3));
+  }
   if (is_set("eos_token_id")) {
     DSV_ASSIGN(config.eos_token_ids, ReadEosIds(reader, *reader.Find("eos_token_id")));
   }

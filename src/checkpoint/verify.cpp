@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <iterator>
 
 #include "checkpoint/weights_table.h"
 
@@ -92,46 +94,46 @@ std::string_view BadValueName(const Job& job) {
   return "is NaN";
 }
 
-// Goes through a tensor in pieces of a few megabytes so that progress moves.
-class Verifier {
- public:
-  Verifier(const ModelConfig& config, const VerifyProgress& progress, int64_t total)
-      : config_(config), progress_(progress), total_(total) {}
+// Some rows of a tid2eid, or some elements of another tensor.
+struct Piece {
+  const Job* job;
+  int64_t first;
+  int64_t count;
+  int64_t bytes;
+};
 
-  // Empty if the tensor is sound.
-  std::string Check(const Job& job) {
+// Pieces of a few megabytes, in the order of the jobs, so that progress moves and threads share.
+std::vector<Piece> CutIntoPieces(const std::vector<Job>& jobs) {
+  constexpr int64_t kPieceBytes = 8 << 20;
+  std::vector<Piece> pieces;
+  for (const Job& job : jobs) {
     const bool is_table = job.content == Content::kExpertIds;
     const int64_t unit = is_table ? job.view->shape[1] * 8 : DTypeSize(job.view->dtype);
     const int64_t units = unit == 0 ? 0 : job.view->Bytes() / unit;
     const int64_t step = std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(unit, 1));
-    std::string problem;
     for (int64_t first = 0; first < units; first += step) {
       const int64_t count = std::min(step, units - first);
-      if (problem.empty()) problem = CheckPiece(job, first, count);
-      done_ += count * unit;
-      if (progress_) progress_(done_, total_);
+      pieces.push_back({&job, first, count, count * unit});
     }
-    return problem;
   }
+  return pieces;
+}
 
- private:
-  static constexpr int64_t kPieceBytes = 8 << 20;
-
-  std::string CheckPiece(const Job& job, int64_t first, int64_t count) const {
-    if (job.content == Content::kExpertIds) {
-      return CheckTokenTable(*job.view, config_.n_routed_experts, first, count);
-    }
-    const int64_t bad = FindBadElement(job, first, count);
-    if (bad < 0) return "";
-    return fmt::format("{} {} ({})", IndexText(job.view->shape, first + bad), BadValueName(job),
-                       DTypeName(job.view->dtype));
+// Empty if the piece is sound.
+std::string CheckPiece(const Piece& piece, int64_t experts) {
+  const Job& job = *piece.job;
+  if (job.content == Content::kExpertIds) {
+    return CheckTokenTable(*job.view, experts, piece.first, piece.count);
   }
+  const int64_t bad = FindBadElement(job, piece.first, piece.count);
+  if (bad < 0) return "";
+  return fmt::format("{} {} ({})", IndexText(job.view->shape, piece.first + bad), BadValueName(job),
+                     DTypeName(job.view->dtype));
+}
 
-  const ModelConfig& config_;
-  const VerifyProgress& progress_;
-  int64_t total_;
-  int64_t done_ = 0;
-};
+std::string Problem(const Checkpoint& checkpoint, const Job& job, std::string_view what) {
+  return OneLine(fmt::format("{}: tensor {}: {}", checkpoint.FileOf(job.name), job.name, what));
+}
 
 bool CanCheck(const TensorView& view, Content content) {
   if (content != Content::kExpertIds) return view.dtype != DType::kI8 && view.dtype != DType::kI64;
@@ -163,19 +165,52 @@ std::vector<Job> FindJobs(const ModelConfig& config, const Checkpoint& checkpoin
 }  // namespace
 
 std::vector<std::string> VerifyData(const ModelConfig& config, const Checkpoint& checkpoint,
-                                    const VerifyProgress& progress) {
+                                    ThreadPool& pool, const VerifyProgress& progress) {
   const std::vector<Job> jobs = FindJobs(config, checkpoint);
+  const std::vector<Piece> pieces = CutIntoPieces(jobs);
   int64_t total = 0;
-  for (const Job& job : jobs) total += job.view->Bytes();
-  Verifier verifier(config, progress, total);
+  for (const Piece& piece : pieces) total += piece.bytes;
+  std::vector<std::string> found(pieces.size());
+  std::atomic<int64_t> done = 0;
+  pool.ParallelFor(std::ssize(pieces), [&](int64_t i, int64_t worker) {
+    const Piece& piece = pieces[static_cast<size_t>(i)];
+    found[static_cast<size_t>(i)] = CheckPiece(piece, config.n_routed_experts);
+    const int64_t sum = done.fetch_add(piece.bytes) + piece.bytes;
+    if (progress && worker == 0) progress(sum, total);
+  });
   std::vector<std::string> problems;
-  for (const Job& job : jobs) {
-    const std::string problem = verifier.Check(job);
-    if (problem.empty()) continue;
-    problems.push_back(
-        OneLine(fmt::format("{}: tensor {}: {}", checkpoint.FileOf(job.name), job.name, problem)));
+  const Job* damaged = nullptr;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (found[i].empty() || pieces[i].job == damaged) continue;
+    damaged = pieces[i].job;
+    problems.push_back(Problem(checkpoint, *damaged, found[i]));
   }
   return problems;
+}
+
+Status CheckSelection(const ModelConfig& config, const Checkpoint& checkpoint) {
+  Status status;
+  const auto check = [&](std::string name, Content content) {
+    const TensorView* view = checkpoint.Find(name);
+    if (view == nullptr || !CanCheck(*view, content)) return;
+    const Job job{std::move(name), view, content};
+    const int64_t units =
+        content == Content::kExpertIds ? view->shape[0] : view->Bytes() / DTypeSize(view->dtype);
+    const std::string what = CheckPiece({&job, 0, units, view->Bytes()}, config.n_routed_experts);
+    if (!what.empty()) status = Fail("{}", Problem(checkpoint, job, what));
+  };
+  ForEachWeight(config, DetectDraft(config, checkpoint), [&](const WeightEntry& entry) {
+    const std::string_view name = entry.name;
+    if (entry.kind == WeightKind::kTokenTable) {
+      check(std::string(name), Content::kExpertIds);
+    } else if (name.ends_with(".gate.bias")) {
+      check(std::string(name), Content::kValues);
+    } else if (entry.IsLinear() && name.find(".indexer.") != std::string_view::npos) {
+      check(std::string(name) + ".scale", Content::kScales);
+    }
+    return status.has_value();
+  });
+  return status;
 }
 
 }  // namespace dsv

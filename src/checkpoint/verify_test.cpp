@@ -22,7 +22,8 @@ std::vector<std::string> Verify(const ModelFiles& files) {
   const auto config = LoadConfig(directory.path());
   const auto checkpoint = Checkpoint::Open(directory.path());
   EXPECT_TRUE(config && checkpoint);
-  return VerifyData(*config, *checkpoint, nullptr);
+  ThreadPool pool(3);
+  return VerifyData(*config, *checkpoint, pool, nullptr);
 }
 
 TEST(VerifyData, PassesSoundModelsAndReportsProgress) {
@@ -32,7 +33,8 @@ TEST(VerifyData, PassesSoundModelsAndReportsProgress) {
     ASSERT_TRUE(config && checkpoint);
     int64_t last = 0;
     int64_t all = 0;
-    const auto problems = VerifyData(*config, *checkpoint, [&](int64_t done, int64_t total) {
+    ThreadPool pool(1);
+    const auto problems = VerifyData(*config, *checkpoint, pool, [&](int64_t done, int64_t total) {
       EXPECT_GT(done, last);
       last = done;
       all = total;
@@ -78,6 +80,50 @@ TEST(VerifyData, NamesTheTensorAndTheIndex) {
                                damage.message),
               std::string::npos)
         << problems[0];
+  }
+}
+
+TEST(VerifyData, GivesTheSameListWithAnyNumberOfThreads) {
+  ModelFiles files = ModelFiles::Read(kModels / "flash-tiny");
+  for (auto& [name, tensor] : files.tensors) {
+    if (tensor.dtype == DType::kF8E8M0) tensor.bytes.back() = '\xFF';
+  }
+  const TempDir directory;
+  files.Write(directory.path());
+  const auto config = LoadConfig(directory.path());
+  const auto checkpoint = Checkpoint::Open(directory.path());
+  ASSERT_TRUE(config && checkpoint);
+  ThreadPool one(1);
+  const auto expected = VerifyData(*config, *checkpoint, one, nullptr);
+  EXPECT_GT(expected.size(), 100U);
+  for (const int64_t threads : {2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(VerifyData(*config, *checkpoint, pool, nullptr), expected);
+  }
+}
+
+TEST(CheckSelection, ReadsTablesBiasesAndScalesOfIndexers) {
+  const Damage kDamages[] = {
+      {"base-tiny", "layers.1.ffn.gate.tid2eid", 16, "\5",
+       "[1, 0] is 5, expected an expert id below 5"},
+      {"base-tiny", "layers.2.ffn.gate.bias", 4, "\xFF\xFF\xFF\xFF", "[1] is NaN (F32)"},
+      {"base-tiny", "layers.1.attn.indexer.wq_b.scale", 0, "\xFF\xFF\xFF\x7F",
+       "[0, 0] is not finite (F32)"},
+      {"base-tiny", "layers.1.attn.wq_b.scale", 0, "\xFF\xFF\xFF\x7F", nullptr},
+  };
+  for (const Damage& damage : kDamages) {
+    ModelFiles files = ModelFiles::Read(kModels / damage.model);
+    files.tensors.at(damage.tensor).bytes.replace(damage.byte, damage.bytes.size(), damage.bytes);
+    const TempDir directory;
+    files.Write(directory.path());
+    const auto config = LoadConfig(directory.path());
+    const auto checkpoint = Checkpoint::Open(directory.path());
+    ASSERT_TRUE(config && checkpoint);
+    const Status status = CheckSelection(*config, *checkpoint);
+    ASSERT_EQ(status.has_value(), damage.message == nullptr) << damage.tensor;
+    if (status) continue;
+    EXPECT_EQ(status.error().message, (directory / "model.safetensors").string() + ": tensor " +
+                                          damage.tensor + ": " + damage.message);
   }
 }
 

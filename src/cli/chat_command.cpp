@@ -65,6 +65,8 @@ class Chat {
       if (!status) fmt::print(stderr, "{}\n", status.error().message);
       if (quit_) break;
     }
+    DSV_TRY(CheckStandardOutput());
+    DSV_TRY(CheckStandardInput());
     return reader_.SaveHistory();
   }
 
@@ -126,6 +128,7 @@ class Chat {
   }
 
   Status Say(const std::string& text) {
+    DSV_TRY(CheckTextUtf8(text, "message"));
     const std::vector<dsv4::Message> before = messages_;
     AddUserText(messages_, attached_ + text);
     const int64_t held = session_.size();
@@ -189,6 +192,7 @@ class Chat {
 };
 
 Status Run(const ChatFlags& flags) {
+  DSV_TRY(CheckTextUtf8(flags.system, "--system"));
   DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model, flags.store));
   if (engine.tokenizer() == nullptr || !dsv4::HasChatFormat(*engine.tokenizer())) {
     return Fail("{}: expected a tokenizer.json with the control tokens of a chat, found none",

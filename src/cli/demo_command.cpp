@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "chat/literals.h"
+#include "checkpoint/config_reader.h"
 #include "cli/commands.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
@@ -67,7 +68,8 @@ Result<Question> ParseQuestion(std::string_view line, const std::string& source)
        {std::pair{"question", &question.text}, std::pair{"answer", &question.expected}}) {
     const auto value = json.is_object() ? json.find(key) : json.end();
     if (value == json.end() || !value->is_string()) {
-      return Fail("{}: {}: expected a string", source, key);
+      return Fail("{}: {}: expected a string, found {}", source, key,
+                  value == json.end() ? "none" : Shown(*value));
     }
     *field = value->get<std::string>();
   }
@@ -229,6 +231,8 @@ Status Run(const DemoFlags& flags) {
   const std::string questions_path =
       flags.questions.empty() ? (folder / "questions.jsonl").string() : flags.questions;
   DSV_ASSIGN(std::string document, ReadTextFile(document_path));
+  document = TrimEnd(std::move(document));
+  if (document.empty()) return Fail("{}: expected text, found none", document_path);
   DSV_ASSIGN(const std::vector<Question> questions, ReadQuestions(questions_path));
   DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
   if (engine.tokenizer() == nullptr || !dsv4::HasChatFormat(*engine.tokenizer())) {

@@ -21,8 +21,9 @@ struct Options {
 
 void Verify(const ModelConfig& config, const Checkpoint& checkpoint, InspectReport& report) {
   Progress progress("verify", "", 0, Progress::Unit::kBytes);
+  ThreadPool pool(AvailableThreads());
   const auto problems = VerifyData(
-      config, checkpoint, [&](int64_t done, int64_t total) { progress.Update(done, total); });
+      config, checkpoint, pool, [&](int64_t done, int64_t total) { progress.Update(done, total); });
   report.problems.insert(report.problems.end(), problems.begin(), problems.end());
 }
 
@@ -36,7 +37,7 @@ Status Inspect(const Options& options) {
           ? ReportAsJson(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
           : ReportAsText(report);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    return Fail("cannot write to standard output");
+    return Fail("standard output: write failed");
   }
   if (report.problems.empty()) return {};
   const size_t others = report.problems.size() - 1;

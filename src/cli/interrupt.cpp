@@ -1,5 +1,9 @@
 #include "cli/interrupt.h"
 
+#include <unistd.h>
+
+#include <utility>
+
 namespace dsv::cli {
 namespace {
 
@@ -8,7 +12,32 @@ volatile std::sig_atomic_t interrupted = 0;
 
 void OnInterrupt(int /*signal*/) { interrupted = 1; }
 
+// The file of the RemoveOnSignal that lives.
+const char* volatile doomed = nullptr;
+
+void OnEnd(int signal) {
+  if (doomed != nullptr) unlink(doomed);
+  raise(signal);  // with the default action, when this handler has returned
+}
+
 }  // namespace
+
+RemoveOnSignal::RemoveOnSignal(std::string path) : path_(std::move(path)) {
+  doomed = path_.c_str();
+  struct sigaction action = {};
+  action.sa_handler = OnEnd;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    sigaction(kSignals[i], nullptr, &before_[i]);
+    // What nohup ignores stays ignored.
+    if (before_[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
+  }
+}
+
+RemoveOnSignal::~RemoveOnSignal() {
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  doomed = nullptr;
+}
 
 void CatchInterrupts() {
   struct sigaction action = {};

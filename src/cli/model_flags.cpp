@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "cli/flag_checks.h"
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/prompt_progress.h"
@@ -11,19 +12,24 @@
 namespace dsv::cli {
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags) {
-  command.add_option("model", flags.directory, "Checkpoint directory")->required();
+  command.add_option("model", flags.directory, "Checkpoint directory")
+      ->type_name("MODEL")
+      ->required();
   command
       .add_option("--precision", flags.precision,
                   "reference: every rounding point of the released model; f32: none")
-      ->check(CLI::IsMember({"reference", "f32"}))
+      ->type_name("reference|f32")
+      ->check(OneOf({"reference", "f32"}))
       ->capture_default_str();
   command.add_option("--threads", flags.threads, "Threads; 0 for as many as the process may use")
-      ->check(CLI::Range(int64_t{0}, int64_t{4096}))
+      ->type_name("N")
+      ->check(WholeNumber<int64_t>(0, 4096))
       ->capture_default_str();
   command
       .add_option("--chunk", flags.chunk,
                   "Tokens of one pass through the layers; bounds scratch memory, changes no result")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->type_name("N")
+      ->check(WholeNumber<int64_t>(1, 1 << 20))
       ->capture_default_str();
   command
       .add_option(

@@ -7,6 +7,8 @@
 
 #include "chat/jsonl.h"
 #include "cli/commands.h"
+#include "cli/flag_checks.h"
+#include "cli/text_input.h"
 
 namespace dsv::cli {
 namespace {
@@ -21,8 +23,8 @@ Status ParseLines(const ParseFlags& flags) {
   while (std::getline(std::cin, line)) {
     std::cout << chat::ParseLine(line, flags.feed, flags.tolerant) << '\n' << std::flush;
   }
-  if (!std::cout) return Fail("standard output: cannot write");
-  return {};
+  if (!std::cout) return Fail("standard output: write failed");
+  return CheckStandardInput();
 }
 
 }  // namespace
@@ -43,7 +45,8 @@ void AddParseCommand(CLI::App& app, Action& action) {
       ->description("JSON lines from standard input to standard output")
       ->required();
   command->add_option("--feed", flags->feed, "Feed the parser N bytes at a time (0: all at once)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(WholeNumber<size_t>(0, size_t{1} << 40));
   command->add_flag("--tolerant", flags->tolerant,
                     "Repair what models emit instead of refusing it");
   command->callback([&action, flags] { action = [flags] { return ParseLines(*flags); }; });

@@ -6,6 +6,7 @@
 
 #include "chat/jsonl.h"
 #include "cli/commands.h"
+#include "cli/text_input.h"
 
 namespace dsv::cli {
 namespace {
@@ -13,8 +14,8 @@ namespace {
 Status RenderLines() {
   std::string line;
   while (std::getline(std::cin, line)) std::cout << chat::RenderLine(line) << '\n' << std::flush;
-  if (!std::cout) return Fail("standard output: cannot write");
-  return {};
+  if (!std::cout) return Fail("standard output: write failed");
+  return CheckStandardInput();
 }
 
 }  // namespace

@@ -35,9 +35,11 @@ Result<std::string> ReadPrompt(const RunFlags& flags) {
   std::string text;
   if (flags.prompt) {
     text = *flags.prompt;
+    DSV_TRY(CheckTextUtf8(text, "--prompt"));
   } else {
     DSV_ASSIGN(text, flags.file.empty() ? ReadStandardInput() : ReadTextFile(flags.file));
   }
+  DSV_TRY(CheckTextUtf8(flags.system, "--system"));
   if (!flags.raw) text = TrimEnd(std::move(text));
   if (text.empty()) return Fail("prompt: expected text, found none");
   return text;

@@ -1,8 +1,9 @@
 #include "cli/sampling_flags.h"
 
 #include <charconv>
-#include <map>
-#include <utility>
+#include <limits>
+
+#include "cli/flag_checks.h"
 
 namespace dsv::cli {
 namespace {
@@ -33,24 +34,35 @@ void AddSamplingFlags(CLI::App& command, SamplingFlags& flags) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->group(group);
   };
-  add("-n,--max-tokens", flags.max_tokens, "Longest reply; 0: up to the end of the context")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
-      ->capture_default_str();
-  add("--temperature", flags.temperature, "0: the most likely token; default: the checkpoint's");
-  add("--top-p", flags.top_p,
-      "Sample from the fewest tokens with this probability; 1: off; default: the checkpoint's");
+  const auto real = [&](const char* name, auto& value, const char* help) {
+    return add(name, value, help)->type_name("X")->check(RealNumber());
+  };
+  const auto whole = [&](const char* name, auto& value, const char* help, auto max) {
+    return add(name, value, help)
+        ->type_name("N")
+        ->check(WholeNumber<decltype(max)>(0, max))
+        ->capture_default_str();
+  };
+  constexpr int64_t kMaxCount = int64_t{1} << 40;
+  whole("-n,--max-tokens", flags.max_tokens, "Longest reply; 0: up to the end of the context",
+        kMaxCount);
+  real("--temperature", flags.temperature, "0: the most likely token; default: the checkpoint's");
+  real("--top-p", flags.top_p,
+       "Sample from the fewest tokens with this probability; 1: off; default: the checkpoint's");
   add("--top-k", flags.top_k,
-      "Sample from this many likely tokens; 0: off; default: the checkpoint's");
-  add("--min-p", flags.fixed.min_p, "Least probability, relative to the likeliest token; 0: off")
+      "Sample from this many likely tokens; 0: off; default: the checkpoint's")
+      ->type_name("N")
+      ->check(WholeNumber<int64_t>(0, kMaxCount));
+  real("--min-p", flags.min_p,
+       "Least probability, relative to the likeliest token; 0: off; default: the checkpoint's");
+  real("--repetition-penalty", flags.repetition_penalty,
+       "Divides positive and multiplies negative logits of tokens that occurred; 1: off; default: "
+       "the checkpoint's");
+  real("--presence-penalty", flags.fixed.presence_penalty,
+       "Subtracted from the logit of every sampled token")
       ->capture_default_str();
-  add("--repetition-penalty", flags.fixed.repetition_penalty,
-      "Divides positive and multiplies negative logits of tokens that occurred; 1: off")
-      ->capture_default_str();
-  add("--presence-penalty", flags.fixed.presence_penalty,
-      "Subtracted from the logit of every sampled token")
-      ->capture_default_str();
-  add("--frequency-penalty", flags.fixed.frequency_penalty,
-      "Subtracted for every time a token was sampled")
+  real("--frequency-penalty", flags.fixed.frequency_penalty,
+       "Subtracted for every time a token was sampled")
       ->capture_default_str();
   add("--logit-bias", flags.logit_bias, "Added to the logit of one token; may be repeated")
       ->type_name("ID=VALUE")
@@ -61,9 +73,10 @@ void AddSamplingFlags(CLI::App& command, SamplingFlags& flags) {
       ->allow_extra_args(false);
   add("--stop-token", flags.stop_tokens, "Ends the reply like EOS; may be repeated")
       ->type_name("ID")
-      ->allow_extra_args(false);
-  add("--seed", flags.fixed.seed, "Same seed and instruction set, same tokens")
-      ->capture_default_str();
+      ->allow_extra_args(false)
+      ->check(WholeNumber<dsv4::TokenId>(0, std::numeric_limits<dsv4::TokenId>::max()));
+  whole("--seed", flags.fixed.seed, "Same seed and instruction set, same tokens",
+        std::numeric_limits<uint64_t>::max());
 }
 
 dsv4::GenerateOptions MakeGenerateOptions(const SamplingFlags& flags, const dsv4::Engine& engine) {
@@ -73,6 +86,9 @@ dsv4::GenerateOptions MakeGenerateOptions(const SamplingFlags& flags, const dsv4
   options.sampling.temperature = flags.temperature.value_or(defaults.temperature);
   options.sampling.top_p = flags.top_p.value_or(defaults.top_p);
   options.sampling.top_k = flags.top_k.value_or(defaults.top_k);
+  options.sampling.min_p = flags.min_p.value_or(defaults.min_p);
+  options.sampling.repetition_penalty =
+      flags.repetition_penalty.value_or(defaults.repetition_penalty);
   for (const std::string& text : flags.logit_bias) {
     if (const auto bias = ParseBias(text)) options.sampling.logit_bias[bias->token] = bias->value;
   }
@@ -84,16 +100,19 @@ dsv4::GenerateOptions MakeGenerateOptions(const SamplingFlags& flags, const dsv4
 }
 
 CLI::Option* AddThinkFlag(CLI::App& command, dsv4::Thinking& thinking) {
-  const std::map<std::string, dsv4::Thinking> levels{{"none", dsv4::Thinking::kNone},
-                                                     {"high", dsv4::Thinking::kHigh},
-                                                     {"max", dsv4::Thinking::kMax}};
+  const auto set = [&thinking](const std::string& level) {
+    thinking = level == "high"  ? dsv4::Thinking::kHigh
+               : level == "max" ? dsv4::Thinking::kMax
+                                : dsv4::Thinking::kNone;
+  };
   return command
-      .add_option("--think", thinking,
-                  "Reasoning before the answer: none, high (the model's usual), max (wants a "
-                  "context of 384K tokens)")
+      .add_option_function<std::string>(
+          "--think", set,
+          "Reasoning before the answer: none, high (the model's usual), max (wants a "
+          "context of 384K tokens)")
       ->type_name("none|high|max")
       ->default_str("none")
-      ->transform(CLI::CheckedTransformer(levels).description(""));
+      ->check(OneOf({"none", "high", "max"}));
 }
 
 }  // namespace dsv::cli

@@ -16,6 +16,8 @@ struct SamplingFlags {
   std::optional<double> temperature;
   std::optional<int64_t> top_k;
   std::optional<double> top_p;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
   dsv4::SamplingOptions fixed;          // of the flags that generation_config.json does not have
   std::vector<std::string> logit_bias;  // "ID=VALUE"
   std::vector<std::string> stop_strings;

@@ -9,8 +9,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
+#include "cli/reply_printer.h"
+#include "cli/text_input.h"
 #include "dsv4/dsv4.h"
 #include "io/safetensors.h"
 #include "tensor/number_formats.h"
@@ -32,6 +35,10 @@ struct ScoreFlags {
 Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   DSV_ASSIGN(const SafetensorsFile file, SafetensorsFile::Open(path));
   const TensorView* view = file.Find("tokens");
+  if (const UnsupportedTensor* other = file.FindUnsupported("tokens")) {
+    return Fail("{}: tokens: expected I64 of one dimension, found {} of {}", path, other->dtype,
+                other->shape.size());
+  }
   if (view == nullptr) return Fail("{}: expected a tensor named tokens, found none", path);
   if (view->dtype != DType::kI64 || view->shape.size() != 1) {
     return Fail("{}: tokens: expected I64 of one dimension, found {} of {}", path,
@@ -55,8 +62,8 @@ Status ForEachBlock(const dsv4::Engine& engine, const ScoreFlags& flags,
                     const std::vector<int32_t>& tokens, Visitor&& visit) {
   const int64_t limit = engine.info().max_position_embeddings;
   if (static_cast<int64_t>(tokens.size()) > limit) {
-    return Fail("context: expected at most {} tokens (max_position_embeddings), found {}", limit,
-                tokens.size());
+    return Fail("{}: expected at most {} tokens (max_position_embeddings), found {}",
+                flags.text.empty() ? flags.tokens : flags.text, limit, tokens.size());
   }
   DSV_ASSIGN(dsv4::Session session, engine.NewSession(flags.mtp));
   Progress progress("scoring", "tokens", static_cast<int64_t>(tokens.size()));
@@ -85,6 +92,7 @@ Status WriteLogits(const ScoreFlags& flags) {
       return Fail("{}: tokens: expected ids below {}, found {}", flags.tokens, vocab, token);
     }
   }
+  const RemoveOnSignal remove(AtomicFile::PartialPath(flags.logits));
   DSV_ASSIGN(SafetensorsWriter writer, SafetensorsWriter::Create(flags.logits, entries));
   const auto write = [&](size_t, const dsv4::WorkLogits& result) -> Status {
     DSV_TRY(writer.Append(0, std::as_bytes(std::span(result.logits))));
@@ -104,7 +112,7 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
 }
 
 Status ScoreText(const ScoreFlags& flags) {
-  DSV_ASSIGN(const std::string text, ReadFile(flags.text));
+  DSV_ASSIGN(const std::string text, ReadTextFile(flags.text));
   DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
   if (engine.tokenizer() == nullptr) {
     return Fail("{}: expected a tokenizer.json to score a text, found none", flags.model.directory);
@@ -130,8 +138,8 @@ Status ScoreText(const ScoreFlags& flags) {
                     {"mean_nll", mean},
                     {"perplexity", std::exp(mean)},
                     {"bits_per_byte", total / std::log(2.0) / static_cast<double>(text.size())}};
-  std::printf("%s\n", answer.dump().c_str());
-  return {};
+  std::puts(answer.dump().c_str());
+  return CheckStandardOutput();
 }
 
 }  // namespace
@@ -141,12 +149,19 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       "score", "Write the logits of given tokens, or print the likelihood of a text as JSON");
   const auto flags = std::make_shared<ScoreFlags>();
   AddModelFlags(*command, flags->model);
-  CLI::Option* tokens = command->add_option("--tokens", flags->tokens,
-                                            "safetensors file with a tensor `tokens`, I64 [T]");
-  CLI::Option* logits = command->add_option("--logits", flags->logits,
-                                            "safetensors file to write: `logits` F32 [T,V]");
-  CLI::Option* text = command->add_option(
-      "--text", flags->text, "text file; prints tokens, mean_nll, perplexity and bits_per_byte");
+  CLI::Option* tokens = command
+                            ->add_option("--tokens", flags->tokens,
+                                         "safetensors file with a tensor `tokens`, I64 [T]")
+                            ->type_name("FILE");
+  CLI::Option* logits =
+      command
+          ->add_option("--logits", flags->logits, "safetensors file to write: `logits` F32 [T,V]")
+          ->type_name("FILE");
+  CLI::Option* text =
+      command
+          ->add_option("--text", flags->text,
+                       "text file; prints tokens, mean_nll, perplexity and bits_per_byte")
+          ->type_name("FILE");
   CLI::Option* mtp = command->add_flag("--mtp", flags->mtp,
                                        "also write `mtp_logits` F32 [T-1,V] of the MTP block");
   tokens->needs(logits);

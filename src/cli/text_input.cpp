@@ -1,5 +1,6 @@
 #include "cli/text_input.h"
 
+#include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <utility>
@@ -8,25 +9,29 @@
 #include "base/utf8.h"
 
 namespace dsv::cli {
-namespace {
-
-Result<std::string> CheckUtf8(std::string text, const std::string& source) {
+Status CheckTextUtf8(const std::string& text, const std::string& source) {
   if (const auto offset = FindInvalidUtf8(text)) {
     return Fail("{}: expected UTF-8, found an ill-formed sequence at byte {}", source, *offset);
   }
-  return text;
+  return {};
 }
 
-}  // namespace
+Status CheckStandardInput() {
+  if (std::ferror(stdin) != 0) return Fail("standard input: cannot read");
+  return {};
+}
 
 Result<std::string> ReadTextFile(const std::string& path) {
   DSV_ASSIGN(std::string text, ReadFile(path));
-  return CheckUtf8(std::move(text), path);
+  DSV_TRY(CheckTextUtf8(text, path));
+  return text;
 }
 
 Result<std::string> ReadStandardInput() {
   std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  return CheckUtf8(std::move(text), "standard input");
+  DSV_TRY(CheckStandardInput());
+  DSV_TRY(CheckTextUtf8(text, "standard input"));
+  return text;
 }
 
 std::string TrimEnd(std::string text) {

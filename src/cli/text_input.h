@@ -12,6 +12,10 @@ namespace dsv::cli {
 // Fails with the name and the byte where the text is not UTF-8.
 Result<std::string> ReadTextFile(const std::string& path);
 Result<std::string> ReadStandardInput();
+Status CheckTextUtf8(const std::string& text, const std::string& source);
+
+// Whether standard input, read to its end, could be read.
+Status CheckStandardInput();
 
 // Adds what a user says to a conversation: to the turn that is open, after a blank line, or as a
 // new one.

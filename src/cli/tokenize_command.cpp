@@ -3,13 +3,16 @@
 
 #include <cstdint>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "base/utf8.h"
+#include "checkpoint/config_reader.h"
 #include "cli/commands.h"
+#include "cli/flag_checks.h"
+#include "cli/text_input.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dsv::cli {
@@ -25,21 +28,28 @@ struct TokenizeFlags {
 Result<bool> BoolField(const Json& request, const char* name, bool fallback) {
   const auto field = request.find(name);
   if (field == request.end()) return fallback;
-  if (!field->is_boolean()) return Fail("{}: expected true or false", name);
+  if (!field->is_boolean())
+    return Fail("{}: expected true or false, found {}", name, Shown(*field));
   return field->get<bool>();
+}
+
+std::string FoundIn(const Json& request, Json::const_iterator field) {
+  return field == request.end() ? "none" : Shown(*field);
 }
 
 Result<int32_t> TokenId(const Json& value, size_t index) {
   const bool fits = value.is_number_unsigned()
                         ? value.get<uint64_t>() <= INT32_MAX
                         : value.is_number_integer() && value.get<int64_t>() >= INT32_MIN;
-  if (!fits) return Fail("ids[{}]: expected a token id, found {}", index, value.dump());
+  if (!fits) return Fail("ids[{}]: expected a token id, found {}", index, Shown(value));
   return value.get<int32_t>();
 }
 
 Result<std::string> EncodeRequest(const Tokenizer& tokenizer, const Json& request) {
   const auto text = request.find("text");
-  if (text == request.end() || !text->is_string()) return Fail("text: expected a string");
+  if (text == request.end() || !text->is_string()) {
+    return Fail("text: expected a string, found {}", FoundIn(request, text));
+  }
   EncodeOptions options;
   DSV_ASSIGN(options.match_added, BoolField(request, "match_added", true));
   DSV_ASSIGN(const auto ids, tokenizer.Encode(text->get_ref<const std::string&>(), options));
@@ -48,7 +58,9 @@ Result<std::string> EncodeRequest(const Tokenizer& tokenizer, const Json& reques
 
 Result<std::string> DecodeRequest(const Tokenizer& tokenizer, const Json& request) {
   const auto list = request.find("ids");
-  if (list == request.end() || !list->is_array()) return Fail("ids: expected an array");
+  if (list == request.end() || !list->is_array()) {
+    return Fail("ids: expected an array, found {}", FoundIn(request, list));
+  }
   std::vector<int32_t> ids;
   for (const Json& value : *list) {
     DSV_ASSIGN(const int32_t id, TokenId(value, ids.size()));
@@ -67,7 +79,8 @@ Result<std::string> DecodeRequest(const Tokenizer& tokenizer, const Json& reques
 
 Result<std::string> Answer(const Tokenizer& tokenizer, bool decode, const std::string& line) {
   DSV_ASSIGN(const Json request, ParseJson(line, "request"));
-  if (!request.is_object()) return Fail("request: expected a JSON object");
+  if (!request.is_object())
+    return Fail("request: expected a JSON object, found {}", Shown(request));
   return decode ? DecodeRequest(tokenizer, request) : EncodeRequest(tokenizer, request);
 }
 
@@ -83,18 +96,22 @@ Status RunJsonLines(const Tokenizer& tokenizer, bool decode) {
     }
     if (!std::cout) return Fail("standard output: write failed");
   }
-  return {};
+  return CheckStandardInput();
 }
 
 Status RunText(const Tokenizer& tokenizer, bool decode) {
   if (!decode) {
-    const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+    DSV_ASSIGN(const std::string text, ReadStandardInput());
     DSV_ASSIGN(const auto ids, tokenizer.Encode(text));
     std::cout << fmt::format("{}", fmt::join(ids, " ")) << std::endl;
   } else {
     std::vector<int32_t> ids;
-    for (int32_t id = 0; std::cin >> id;) ids.push_back(id);
-    if (!std::cin.eof()) return Fail("standard input: expected token ids, separated by spaces");
+    for (std::string word; std::cin >> word;) {
+      if (!ParseNumber(word, ids.emplace_back())) {
+        return Fail("standard input: expected token ids, separated by spaces, found '{}'", word);
+      }
+    }
+    DSV_TRY(CheckStandardInput());
     DSV_ASSIGN(const std::string bytes, tokenizer.Decode(ids));
     std::cout << bytes << std::flush;
   }

@@ -19,7 +19,7 @@ tl::unexpected<Error> FailErrno(const std::filesystem::path& path, const char* a
 class Descriptor {
  public:
   explicit Descriptor(const std::filesystem::path& path)
-      : value_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+      : value_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}  // a FIFO does not wait
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   ~Descriptor() {

@@ -74,7 +74,7 @@ class HeaderReader {
   }
   bool end_array() {
     if (state_ == State::kOffsets && offsets_ != 2) {
-      return EntryError("data_offsets must be 2 numbers");
+      return Unexpected(fmt::format("{} of them", offsets_));
     }
     return Enter(State::kEntry);
   }
@@ -96,17 +96,19 @@ class HeaderReader {
     if (value > static_cast<uint64_t>(INT64_MAX)) return Unexpected("a number beyond 63 bits");
     const auto number = static_cast<int64_t>(value);
     if (state_ == State::kShape) {
-      if (entries.back().shape.size() == kMaxRank) return EntryError("has more than 8 dimensions");
+      if (entries.back().shape.size() == kMaxRank)
+        return EntryError("expected at most 8 dimensions, found more");
       entries.back().shape.push_back(number);
       return true;
     }
-    if (state_ != State::kOffsets || offsets_ == 2) return Unexpected("a number");
+    if (state_ != State::kOffsets) return Unexpected("a number");
+    if (offsets_ == 2) return Unexpected("more of them");
     (offsets_++ == 0 ? entries.back().begin : entries.back().end) = number;
     return true;
   }
   bool number_integer(int64_t /*value*/) { return Unexpected("a negative number"); }
   bool number_float(double /*value*/, const std::string& /*text*/) {
-    return Unexpected("a fraction");
+    return Unexpected("a fraction or a number beyond 64 bits");
   }
   bool null() { return Unexpected("null"); }
   bool boolean(bool /*value*/) { return Unexpected("a boolean"); }
@@ -151,11 +153,37 @@ class HeaderReader {
     return false;
   }
   bool Unexpected(std::string_view found) {
+    const std::string what = fmt::format("expected {}, found {}", Expected(), found);
     if (entries.empty() || state_ == State::kMetadata || state_ == State::kMetadataStart) {
-      error = fmt::format("header: unexpected {}", found);
+      error = "header: " + what;
       return false;
     }
-    return EntryError(fmt::format("unexpected {}", found));
+    return EntryError(what);
+  }
+  std::string_view Expected() const {
+    switch (state_) {
+      case State::kStart:
+        return "an object";
+      case State::kMetadataStart:
+        return "__metadata__ to be an object";
+      case State::kMetadata:
+        return "strings in __metadata__";
+      case State::kEntryStart:
+        return "an object with dtype, shape and data_offsets";
+      case State::kDType:
+        return "dtype to be a string";
+      case State::kShapeStart:
+      case State::kShape:
+        return "shape to be an array of integers from 0 to 2^63 - 1";
+      case State::kOffsetsStart:
+      case State::kOffsets:
+        return "data_offsets to be an array of 2 integers from 0 to 2^63 - 1";
+      case State::kTensors:
+      case State::kEntry:
+      case State::kEnd:
+        return "a key or the end";
+    }
+    return "";
   }
 
   State state_ = State::kStart;
@@ -256,6 +284,15 @@ Result<uint64_t> HeaderSize(std::span<const std::byte> file, const std::string& 
   return size;
 }
 
+// Null if absent.
+template <class Tensor>
+const Tensor* FindByName(const std::vector<Tensor>& tensors, std::string_view name) {
+  const auto it =
+      std::lower_bound(tensors.begin(), tensors.end(), name,
+                       [](const Tensor& tensor, std::string_view n) { return tensor.name < n; });
+  return it != tensors.end() && it->name == name ? &*it : nullptr;
+}
+
 }  // namespace
 
 Result<SafetensorsHeader> ParseSafetensors(std::span<const std::byte> file,
@@ -294,11 +331,12 @@ Result<SafetensorsFile> SafetensorsFile::Open(const std::filesystem::path& path)
 }
 
 const TensorView* SafetensorsFile::Find(std::string_view name) const {
-  const auto& tensors = header_.tensors;
-  const auto it = std::lower_bound(
-      tensors.begin(), tensors.end(), name,
-      [](const NamedTensor& tensor, std::string_view n) { return tensor.name < n; });
-  return it != tensors.end() && it->name == name ? &it->view : nullptr;
+  const NamedTensor* tensor = FindByName(header_.tensors, name);
+  return tensor == nullptr ? nullptr : &tensor->view;
+}
+
+const UnsupportedTensor* SafetensorsFile::FindUnsupported(std::string_view name) const {
+  return FindByName(header_.unsupported, name);
 }
 
 }  // namespace dsv

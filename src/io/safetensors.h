@@ -47,6 +47,8 @@ class SafetensorsFile {
   static Result<SafetensorsFile> Open(const std::filesystem::path& path);
 
   const TensorView* Find(std::string_view name) const;  // null if absent
+  // The tensor under this name if its dtype is none of DType; null otherwise.
+  const UnsupportedTensor* FindUnsupported(std::string_view name) const;
   const std::vector<NamedTensor>& tensors() const { return header_.tensors; }
   const std::vector<UnsupportedTensor>& unsupported() const { return header_.unsupported; }
   const std::filesystem::path& path() const { return path_; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <cstring>
@@ -82,19 +83,24 @@ struct BadHeader {
 constexpr BadHeader kBadHeaders[] = {
     {"", "FILE: header is invalid JSON at byte"},
     {"{", "FILE: header is invalid JSON at byte"},
-    {"[]", "FILE: header: unexpected an array"},
-    {"7", "FILE: header: unexpected a number"},
-    {R"({"a":7})", "FILE: tensor a: unexpected a number"},
+    {"[]", "FILE: header: expected an object, found an array"},
+    {"7", "FILE: header: expected an object, found a number"},
+    {R"({"a":7})",
+     "FILE: tensor a: expected an object with dtype, shape and data_offsets, found a number"},
     {R"({"a":{}})", "FILE: tensor a: expected dtype, shape and data_offsets"},
     {R"({"a":{"dtype":"F32","shape":[1]}})", "expected dtype, shape and data_offsets"},
-    {R"({"a":{"dtype":4,"shape":[1],"data_offsets":[0,4]}})", "tensor a: unexpected a number"},
-    {R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "unexpected a negative number"},
-    {R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", "unexpected a fraction"},
-    {R"({"a":{"dtype":"F32","shape":[1,[2]],"data_offsets":[0,4]}})", "unexpected an array"},
+    {R"({"a":{"dtype":4,"shape":[1],"data_offsets":[0,4]}})",
+     "tensor a: expected dtype to be a string, found a number"},
+    {R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})",
+     "tensor a: expected shape to be an array of integers from 0 to 2^63 - 1, found a negative "
+     "number"},
+    {R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", "found a fraction"},
+    {R"({"a":{"dtype":"F32","shape":[1,[2]],"data_offsets":[0,4]}})", "found an array"},
     {R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})",
-     "more than 8 dimensions"},
-    {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", "data_offsets must be 2 numbers"},
-    {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})", "unexpected a number"},
+     "expected at most 8 dimensions, found more"},
+    {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})",
+     "expected data_offsets to be an array of 2 integers from 0 to 2^63 - 1, found 1 of them"},
+    {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})", "found more of them"},
     {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}})",
      "a number beyond 63 bits"},
     {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"shape":[1]}})",
@@ -120,8 +126,8 @@ constexpr BadHeader kBadHeaders[] = {
     {R"({"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]},)"
      R"("a":{"dtype":"I8","shape":[0],"data_offsets":[4,4]}})",
      "tensor a occurs twice"},
-    {R"({"__metadata__":{"a":1}})", "header: unexpected a number"},
-    {R"({"__metadata__":{"a":{}}})", "header: unexpected an object"},
+    {R"({"__metadata__":{"a":1}})", "header: expected strings in __metadata__, found a number"},
+    {R"({"__metadata__":{"a":{}}})", "header: expected strings in __metadata__, found an object"},
 };
 
 TEST(ParseSafetensors, RefusesBadHeaders) {
@@ -139,8 +145,8 @@ TEST(ParseSafetensors, RefusesHeaderLengthsBeyondTheFile) {
 }
 
 TEST(ParseSafetensors, KeepsMessagesOnOneLine) {
-  const std::string error = ErrorOf(WithHeader(R"({"a\n\u001b[2J":7})", ""));
-  EXPECT_EQ(error, "FILE: tensor a\\x0A\\x1B[2J: unexpected a number");
+  const std::string error = ErrorOf(WithHeader(R"({"a\n\u001b[2J":{"dtype":7}})", ""));
+  EXPECT_EQ(error, "FILE: tensor a\\x0A\\x1B[2J: expected dtype to be a string, found a number");
 }
 
 TEST(SafetensorsWriter, WritesInterleavedRowsThatReadBack) {
@@ -198,9 +204,33 @@ TEST(SafetensorsWriter, FailsCleanlyWhenTheDiskIsFull) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
 }
 
+TEST(SafetensorsWriter, RefusesWhatCannotBecomeAFile) {
+  const TempDir directory;
+  for (const char* name : {".", "folder", "folder/"}) {
+    std::filesystem::create_directory(directory / "folder");
+    const auto writer = SafetensorsWriter::Create(directory / name, {{"x", DType::kI8, {1}}});
+    ASSERT_FALSE(writer) << name;
+    EXPECT_NE(writer.error().message.find(": expected "), std::string::npos) << name;
+  }
+  EXPECT_FALSE(SafetensorsWriter::Create("", {{"x", DType::kI8, {1}}}));
+  EXPECT_TRUE(std::filesystem::is_empty(directory / "folder"));
+}
+
+TEST(SafetensorsFile, NamesTensorsThatItCannotRead) {
+  const TempDir directory;
+  const auto file = SafetensorsFile::Open(directory.Write(
+      "f", WithHeader(R"({"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}})", "data")));
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->Find("a"), nullptr);
+  ASSERT_NE(file->FindUnsupported("a"), nullptr);
+  EXPECT_EQ(file->FindUnsupported("a")->dtype, "I32");
+  EXPECT_EQ(file->FindUnsupported("b"), nullptr);
+}
+
 TEST(SafetensorsFile, RefusesWhatIsNoFile) {
   const TempDir directory;
-  for (const char* name : {"absent", "."}) {
+  ASSERT_EQ(mkfifo((directory / "fifo").c_str(), 0600), 0);
+  for (const char* name : {"absent", ".", "fifo"}) {
     const auto file = SafetensorsFile::Open(directory / name);
     ASSERT_FALSE(file);
     EXPECT_NE(file.error().message.find(directory.path().string()), std::string::npos);

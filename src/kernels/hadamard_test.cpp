@@ -36,7 +36,7 @@ TEST(Hadamard, VectorsOfTheSpecification) {
 }
 
 TEST(Hadamard, EqualsTheDefinition) {
-  for (const size_t n : {1, 2, 8, 128, 256}) {
+  for (const size_t n : {1U, 2U, 8U, 128U, 256U}) {
     const auto x = testing::RandomFloats(n, 3);
     const auto expected = reference::Hadamard(testing::ToDouble(x));
     const auto f32 = Rotate(x, Precision::kF32);

@@ -27,7 +27,7 @@ std::vector<float> RandomBf16(size_t n, uint32_t seed) {
 TEST(RmsNorm, EqualsTheReferenceWithOneRounding) {
   ThreadPool pool(2);
   const Kernels& kernels = **SelectKernels(ForcedIsa());
-  for (const size_t n : {1, 5, 40, 128, 511}) {
+  for (const size_t n : {1U, 5U, 40U, 128U, 511U}) {
     const auto w = RandomFloats(n, 1);
     const VectorView weight{DType::kF32, static_cast<int64_t>(n),
                             reinterpret_cast<const std::byte*>(w.data())};
@@ -62,7 +62,7 @@ TEST(RmsNorm, ZerosStayZero) {
 // Section 4.4: every step of the query head norm is a bf16 operation.
 TEST(HeadNorm, RoundsEveryStep) {
   ThreadPool pool(1);
-  for (const size_t n : {64, 128, 512}) {
+  for (const size_t n : {64U, 128U, 512U}) {
     for (uint32_t seed = 0; seed < 20; ++seed) {
       const auto x = RandomBf16(n, seed);
       double mean = 0;

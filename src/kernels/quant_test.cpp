@@ -73,6 +73,20 @@ TEST(NumberFormats, RoundsToBf16) {
   }
 }
 
+TEST(NumberFormats, ANanStaysANan) {
+  for (const uint32_t bits : {0x7FC00000U, 0xFFC00000U, 0x7FFF0000U, 0xFFFF0000U, 0xFFFFFFFFU}) {
+    const auto nan = std::bit_cast<float>(bits);
+    EXPECT_TRUE(std::isnan(RoundE4m3(nan))) << bits;
+    EXPECT_TRUE(std::isnan(RoundE2m1(nan))) << bits;
+    std::vector<float> row(64, 1.0F);
+    row[40] = nan;
+    SimulateFp8(row.data(), 64);
+    EXPECT_TRUE(std::isnan(row[40]) && row[39] == 1.0F) << bits;
+    SimulateFp4(row.data(), 64);
+    EXPECT_TRUE(std::isnan(row[40]) && row[39] == 1.0F) << bits;
+  }
+}
+
 TEST(NumberFormats, RoundsToE4m3AndE2m1) {
   constexpr uint32_t kStep = 9973;
   for (uint32_t bits = 0; bits <= std::bit_cast<uint32_t>(448.0F); bits += kStep) {
@@ -145,7 +159,7 @@ TEST(Quantisers, ValueOfEveryBf16Element) {
 
 // Lengths that are no multiple of the block, and blocks of very different size.
 TEST(Quantisers, BlocksOfRandomRows) {
-  for (const size_t n : {1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300, 448}) {
+  for (const size_t n : {1U, 31U, 32U, 33U, 63U, 64U, 65U, 127U, 128U, 129U, 300U, 448U}) {
     std::vector<float> x = RandomFloats(n, static_cast<uint32_t>(n));
     for (size_t i = 0; i < n; ++i) {
       x[i] = RoundBf16(std::ldexp(x[i], static_cast<int>(i / 32 * 5) - 20));

@@ -41,7 +41,7 @@ int64_t OpenRows(const OpenGroup& open, int64_t width) {
 
 TEST(SessionState, HcaRowsCloseEvery128Tokens) {
   const TestModel model("one-hca-tiny");
-  for (const size_t tokens : {1, 126, 127, 128, 129, 255, 256, 257}) {
+  for (const size_t tokens : {1U, 126U, 127U, 128U, 129U, 255U, 256U, 257U}) {
     const SessionState state = StateAfter(model, {tokens / 2 + 1, tokens - tokens / 2 - 1});
     const auto n = static_cast<int64_t>(tokens);
     ASSERT_EQ(state.tokens(), n);

@@ -8,7 +8,6 @@
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "model/hyper_connection.h"
-#include "tensor/number_formats.h"
 
 namespace dsv {
 namespace {
@@ -71,25 +70,6 @@ int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) 
   return rows * (common + std::max(attention, moe)) + config.sliding_window * c + threads * thread;
 }
 
-Status CheckHashTable(const MoeWeights& weights, const ModelConfig& config, int64_t layer) {
-  const int64_t k = config.num_experts_per_tok;
-  for (int64_t token = 0; token < config.vocab_size; ++token) {
-    for (int64_t i = 0; i < k; ++i) {
-      const auto id = LoadUnaligned<int64_t>(weights.tid2eid + (token * k + i) * 8);
-      if (id < 0 || id >= config.n_routed_experts) {
-        return Fail("layers.{}.ffn.gate.tid2eid[{},{}]: expected an expert id below {}, found {}",
-                    layer, token, i, config.n_routed_experts, id);
-      }
-      for (int64_t j = 0; j < i; ++j) {
-        if (LoadUnaligned<int64_t>(weights.tid2eid + (token * k + j) * 8) != id) continue;
-        return Fail("layers.{}.ffn.gate.tid2eid[{}]: expected distinct experts, found {} twice",
-                    layer, token, id);
-      }
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Transformer::Parts::Parts(ModelConfig c, ModelWeights w)
@@ -99,13 +79,8 @@ Transformer::Parts::Parts(ModelConfig c, ModelWeights w)
   if (weights.mtp) mtp.emplace(*weights.mtp, config, rope);
 }
 
-Result<Transformer> Transformer::Create(ModelConfig config, ModelWeights weights) {
-  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    if (weights.layers[layer].ffn.tid2eid == nullptr) continue;
-    DSV_TRY(CheckHashTable(weights.layers[layer].ffn, config, static_cast<int64_t>(layer)));
-  }
-  return Transformer(std::make_unique<const Parts>(std::move(config), std::move(weights)));
-}
+Transformer::Transformer(ModelConfig config, ModelWeights weights)
+    : parts_(std::make_unique<const Parts>(std::move(config), std::move(weights))) {}
 
 SessionState Transformer::NewState(Precision precision, bool mtp,
                                    std::shared_ptr<BlockCount> held) const {

@@ -8,7 +8,6 @@
 #include <span>
 #include <vector>
 
-#include "base/result.h"
 #include "cache/batch.h"
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
@@ -42,8 +41,8 @@ using LayerObserver = std::function<Observer(int64_t layer)>;
 
 class Transformer {
  public:
-  // Reads and checks the hash tables of the first layers; the other weights are not touched.
-  static Result<Transformer> Create(ModelConfig config, ModelWeights weights);
+  // Touches no weight. The tables of hash routing are sound (CheckSelection).
+  Transformer(ModelConfig config, ModelWeights weights);
 
   const ModelConfig& config() const { return parts_->config; }
   const ModelWeights& weights() const { return parts_->weights; }
@@ -72,8 +71,6 @@ class Transformer {
     std::vector<Block> blocks;
     std::optional<Mtp> mtp;
   };
-
-  explicit Transformer(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
 
   std::vector<float> Embed(const OpContext& context, const std::vector<int32_t>& tokens) const;
   void ForwardMtp(const OpContext& context, std::span<const Work> works, const Batch& batch,

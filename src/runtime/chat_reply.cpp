@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/result.h"
+#include "chat/literals.h"
 #include "chat/parser.h"
 #include "dsv4/dsv4.h"
 
@@ -95,10 +96,10 @@ Result<ChatReply> Respond(Session& session, std::span<const Message> messages,
   const auto handle = [&](const ReplyEvent& event) {
     if (on_event && go_on) go_on = on_event(event);
   };
-  // Neither the rest of a reply nor the answer to a task starts with reasoning.
-  const bool direct =
-      !messages.empty() && (messages.back().unfinished || !messages.back().task.empty());
-  ReplyParser parser(direct ? ChatOptions{} : chat, handle);
+  // Only a prompt that ends in <think> makes the reply start with reasoning: the rest of a reply
+  // and the answer to a task do not.
+  const bool thinks = session.tokenizer()->FindAdded(dsv::chat::kThinkOpen) == prompt.tokens.back();
+  ReplyParser parser(thinks ? chat : ChatOptions{}, handle);
   ChatReply reply;
   reply.kept_tokens = prompt.kept;
   DSV_ASSIGN(reply.generation,

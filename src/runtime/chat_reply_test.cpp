@@ -84,6 +84,46 @@ TEST_F(RespondTest, GoesBackToWhereTheConversationWasEdited) {
   EXPECT_EQ(Ask(session, {User(fact_ + question_)}).message.content, "4821");
 }
 
+// The reply starts with reasoning if and only if the prompt ends in <think>.
+TEST_F(RespondTest, TellsReasoningFromTheOpener) {
+  const Message task{.role = Role::kUser, .content = "b", .task = "title"};
+  const Message action{.role = Role::kUser, .content = "b", .task = "action"};
+  const Message unfinished{
+      .role = Role::kAssistant, .content = "a", .reasoning = "r", .unfinished = true};
+  struct Case {
+    std::vector<Message> messages;
+    bool thinks;
+  };
+  const Case kCases[] = {
+      {{User("a")}, true},
+      {{task}, false},
+      {{action}, false},
+      // A task that is merged into an earlier user turn is lost, and the usual opener follows.
+      {{User("a"), task}, true},
+      {{User("a"), action}, true},
+      {{User("a"), {.role = Role::kAssistant, .content = "r"}, task}, false},
+      {{User("a"), unfinished}, false},
+      {{{.role = Role::kTool, .content = "result"}}, true},
+      {{User("a"), {.role = Role::kLatestReminder, .content = "l"}}, false},
+  };
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.max_tokens = 3;
+  options.sampling.logit_bias[engine_.info().eos_token_id] = -1e6;
+  for (const Case& c : kCases) {
+    for (const Thinking thinking : {Thinking::kNone, Thinking::kHigh}) {
+      Session session = *engine_.NewSession();
+      const auto reply = Respond(session, c.messages, {.thinking = thinking}, options);
+      ASSERT_TRUE(reply) << reply.error().message;
+      ASSERT_FALSE(reply->generation.text.empty());
+      const bool thinks = c.thinks && thinking == Thinking::kHigh;
+      const size_t index = static_cast<size_t>(&c - kCases);
+      EXPECT_EQ(reply->message.reasoning, thinks ? reply->generation.text : "") << index;
+      EXPECT_EQ(reply->message.content, thinks ? "" : reply->generation.text) << index;
+    }
+  }
+}
+
 TEST_F(RespondTest, ACallbackEndsTheReply) {
   Session session = *engine_.NewSession();
   const auto reply = Respond(session, std::vector{User(fact_ + question_)}, {}, {},

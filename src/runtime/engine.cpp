@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <new>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "checkpoint/verify.h"
 #include "checkpoint/weights.h"
 #include "runtime/engine_impl.h"
 #include "runtime/tokenizer_impl.h"
@@ -72,6 +74,12 @@ std::string StoreIdentity(const dsv::Checkpoint& checkpoint, dsv::Precision prec
                      std::filesystem::absolute(checkpoint.directory()).filename().string(),
                      Hex(dsv::RootKey(weights)).substr(0, 16),
                      precision == dsv::Precision::kF32 ? "f32" : "reference", isa);
+}
+
+bool HasNan(std::span<const float> logits) {
+  bool any = false;
+  for (const float logit : logits) any |= std::isnan(logit);
+  return any;
 }
 
 Status CheckTokens(std::span<const TokenId> tokens, int64_t vocab_size) {
@@ -263,6 +271,13 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   return {};
 }
 
+// Only a damaged weight makes NaN, so the weights are read to name it.
+tl::unexpected<Error> Engine::Impl::NanError() {
+  const auto problems = dsv::VerifyData(transformer.config(), checkpoint, pool, nullptr);
+  if (!problems.empty()) return Fail("{}", problems.front());
+  return Fail("{}: expected finite logits, found NaN", checkpoint.directory().string());
+}
+
 Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> works,
                                                       const Progress& progress) {
   size_t total = 0;
@@ -283,6 +298,9 @@ Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> work
         total_done < total) {
       return Fail("cancelled after {} of {} tokens", total_done, total);
     }
+  }
+  for (const WorkLogits& result : results) {
+    if (HasNan(result.logits) || HasNan(result.mtp_logits)) return NanError();
   }
   return results;
 }
@@ -309,8 +327,8 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   }
   DSV_ASSIGN(dsv::Checkpoint checkpoint, dsv::Checkpoint::Open(directory));
   DSV_ASSIGN(dsv::ModelWeights weights, dsv::BindWeights(config, checkpoint));
-  DSV_ASSIGN(dsv::Transformer transformer,
-             dsv::Transformer::Create(std::move(config), std::move(weights)));
+  DSV_TRY(dsv::CheckSelection(config, checkpoint));
+  dsv::Transformer transformer(std::move(config), std::move(weights));
   EngineOptions effective = options;
   if (effective.threads == 0) effective.threads = dsv::AvailableThreads();
   auto impl =
@@ -325,6 +343,10 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
                                 dsv::BlockLayout(impl->transformer.config(), impl->precision())));
   }
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
+  for (const int64_t id : impl->generation.eos_token_ids) {
+    if (static_cast<TokenId>(id) == impl->info.eos_token_id) continue;
+    impl->info.more_stop_tokens.push_back(static_cast<TokenId>(id));
+  }
   const std::filesystem::path tokenizer = std::filesystem::path(directory) / "tokenizer.json";
   std::error_code error;
   if (std::filesystem::exists(tokenizer, error)) {
@@ -349,6 +371,8 @@ SamplingOptions Engine::default_sampling() const {
   sampling.temperature = config.do_sample ? config.temperature : 0.0;
   sampling.top_p = config.top_p;
   sampling.top_k = config.top_k;
+  sampling.min_p = config.min_p;
+  sampling.repetition_penalty = config.repetition_penalty;
   return sampling;
 }
 

@@ -73,6 +73,7 @@ struct Engine::Impl {
   Status CheckDamage(std::span<const Work> works, std::span<const size_t> in_pass);
   Status RunPass(std::span<const Work> works, std::vector<size_t>& done,
                  std::vector<WorkLogits>& results);
+  tl::unexpected<Error> NanError();
 };
 
 struct Session::Impl {

@@ -17,9 +17,23 @@ double SecondsSince(Clock::time_point start) {
 }
 
 bool IsStop(const Session& session, const GenerateOptions& options, TokenId token) {
-  return token == session.info().eos_token_id ||
-         std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
-             options.stop_tokens.end();
+  const auto is_in = [token](const std::vector<TokenId>& tokens) {
+    return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+  };
+  const ModelInfo& info = session.info();
+  return token == info.eos_token_id || is_in(info.more_stop_tokens) || is_in(options.stop_tokens);
+}
+
+Status CheckIds(const ModelInfo& info, const GenerateOptions& options) {
+  const auto check = [&](const char* name, TokenId token) -> Status {
+    if (token >= 0 && token < info.vocab_size) return {};
+    return Fail("{}: expected token ids below {}, found {}", name, info.vocab_size, token);
+  };
+  for (const TokenId token : options.stop_tokens) DSV_TRY(check("stop_tokens", token));
+  for (const auto& [token, bias] : options.sampling.logit_bias) {
+    DSV_TRY(check("logit_bias", token));
+  }
+  return {};
 }
 
 }  // namespace
@@ -30,6 +44,7 @@ Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
   if (session.tokenizer() == nullptr) {
     return Fail("generate: the checkpoint has no tokenizer.json to make text with");
   }
+  DSV_TRY(CheckIds(session.info(), options));
   DSV_ASSIGN(Sampler sampler, Sampler::Create(options.sampling));
   sampler.AcceptPrompt(session.tokens());
   sampler.AcceptPrompt(prompt);
@@ -43,7 +58,7 @@ Result<Generation> Generate(Session& session, std::span<const TokenId> prompt,
   };
 
   Clock::time_point start = Clock::now();
-  if (prompt.empty()) return Fail("generate: expected a prompt, found none");
+  if (prompt.empty()) return Fail("prompt: expected at least one token, found none");
   std::vector<TokenId> before(session.tokens().begin(), session.tokens().end());
   const auto held = static_cast<int64_t>(before.size());
   before.insert(before.end(), prompt.begin(), prompt.end() - 1);

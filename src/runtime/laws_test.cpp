@@ -173,14 +173,14 @@ TEST_P(Laws, TokenByToken) {
 
 TEST_P(Laws, SmallPieces) {
   const Engine one_thread = OpenAgain(1, 1024);
-  for (const size_t size : {3, 4, 5}) {
+  for (const size_t size : {3U, 4U, 5U}) {
     ExpectLaw(Feed(one_thread, Prefix(kShort), {size}), kShort,
               "pieces of " + std::to_string(size));
   }
 }
 
 TEST_P(Laws, LargePieces) {
-  for (const size_t size : {127, 128, 129}) {
+  for (const size_t size : {127U, 128U, 129U}) {
     ExpectLaw(Feed(engine_, tokens_, {size}), tokens_.size(), "pieces of " + std::to_string(size));
   }
 }
@@ -257,7 +257,7 @@ TEST_P(Laws, SharedBatches) {
 // A prompt shorter than a CSA group must not see anything of an earlier session (spec 6.4).
 TEST_P(Laws, ShortPromptAfterAnotherSession) {
   Feed(engine_, std::span(tokens_).last(23), {7});
-  for (const size_t length : {1, 2, 3}) {
+  for (const size_t length : {1U, 2U, 3U}) {
     ExpectLaw(Feed(engine_, Prefix(10), {length, 1}), 10, "a prompt of " + std::to_string(length));
   }
 }

@@ -61,7 +61,8 @@ static constexpr float E2m1ToFloat(uint8_t code) {
 }
 
 // Rounds a magnitude to a grid with `kBits` mantissa bits above `smallest_normal` and equal steps
-// below it. Adding and subtracting 1.5 * 2^23 steps rounds to a multiple of the step.
+// below it. Adding and subtracting 1.5 * 2^23 steps rounds to a multiple of the step. A NaN, whose
+// mantissa could carry into the sign, takes that way too and stays a NaN.
 template <int kBits>
 static inline float RoundToGrid(float value, float smallest_normal) {
   constexpr uint32_t kDrop = 23 - kBits;
@@ -71,7 +72,7 @@ static inline float RoundToGrid(float value, float smallest_normal) {
       std::bit_cast<float>((bits + half + ((bits >> kDrop) & 1U)) & ~((1U << kDrop) - 1U));
   const float magic = smallest_normal * (1.5F * static_cast<float>(1U << kDrop));
   const float subnormal = std::copysign((value + magic) - magic, value);
-  return std::fabs(value) < smallest_normal ? subnormal : normal;
+  return std::fabs(value) >= smallest_normal ? normal : subnormal;
 }
 
 // For |value| <= 448: the nearest E4M3 value, subnormals kept.

@@ -99,7 +99,7 @@ struct TestModel {
   static Transformer Open(const std::filesystem::path& directory, const Checkpoint& checkpoint) {
     ModelConfig config = LoadConfig(directory).value();
     ModelWeights weights = BindWeights(config, checkpoint).value();
-    return Transformer::Create(std::move(config), std::move(weights)).value();
+    return {std::move(config), std::move(weights)};
   }
 
   Checkpoint checkpoint;
