@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "dsv4/dsv4.h"
 #include "runtime/snapshot_list.h"
 #include "support/model_fixture.h"
+#include "support/temp_dir.h"
 
 namespace dsv4 {
 namespace {
@@ -99,20 +101,40 @@ TEST_P(Timeline, EveryCutGoesOnLikeAColdRun) {
   EXPECT_EQ(Feed(engine, session, other), Feed(engine, cold, other));
 }
 
-// Random sequences of operations on a few sessions that share an engine. With --gtest_shuffle every
-// repetition (--gtest_repeat) has other random numbers: `make laws` runs ten thousand operations.
-TEST_P(Timeline, RandomOperationsEndLikeColdRuns) {
-  constexpr int kOperations = 40;
-  const Engine engine = Open({.threads = 2, .chunk = 96});
-  const int64_t vocab = engine.info().vocab_size;
-  std::mt19937 random(static_cast<uint32_t>(::testing::UnitTest::GetInstance()->random_seed()));
-  const auto below = [&](int64_t n) {
-    return static_cast<int64_t>(random() % static_cast<uint32_t>(n));
-  };
-  const auto text = [&] {
-    // Few different texts, so that timelines meet again.
-    return Text(static_cast<uint32_t>(below(3)), 1 + below(below(4) == 0 ? 300 : 40), vocab);
-  };
+// A few sessions of one engine with a store, and what each must hold. The store's cap makes it drop
+// old chains all the time; at a restart everything in memory goes.
+class Operations {
+ public:
+  Operations(std::string model, uint32_t seed)
+      : model_(std::move(model)), cold_(Open("")), random_(seed) {
+    Restart();
+  }
+
+  // One random operation, after which the session that it was about is compared with a cold run.
+  void Step() {
+    Subject& subject = Pick(subjects_);
+    const int64_t action = std::ssize(subject.tokens) > 700 ? 1 : Below(9);
+    switch (action) {
+      case 0:
+        return Append(subject);
+      case 1:
+        return Rewind(subject);
+      case 2:
+        return Branch(subject);
+      case 3:
+        return TakeSnapshot(subject);
+      case 4:
+        return Restore(subject);
+      case 5:
+        return Save(subject);
+      case 6:
+        return Below(3) == 0 ? Restart() : Save(subject);
+      default:
+        return Sync(subject);
+    }
+  }
+
+ private:
   struct Subject {
     Session session;
     Tokens tokens;
@@ -121,72 +143,118 @@ TEST_P(Timeline, RandomOperationsEndLikeColdRuns) {
     Snapshot snapshot;
     Tokens tokens;
   };
-  std::vector<Subject> subjects;
-  subjects.push_back({NewSession(engine), {}});
-  std::vector<Saved> saved;
-  std::map<Tokens, Logits> cold_runs;
-  const auto check = [&](Subject& subject, const std::string& what) {
-    ASSERT_EQ(Tokens(subject.session.tokens().begin(), subject.session.tokens().end()),
-              subject.tokens)
-        << what;
-    // What a branch says of one more token is what a cold run says of it.
+
+  Engine Open(const std::string& store) const {
+    return Engine::Open(CheckpointOf(model_).string(),
+                        {.threads = 2, .chunk = 96, .store = store, .store_bytes = 1 << 20})
+        .value();
+  }
+  int64_t Below(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint32_t>(n)); }
+  template <class T>
+  T& Pick(std::vector<T>& list) {
+    return list[static_cast<size_t>(Below(std::ssize(list)))];
+  }
+  // Few different texts, so that timelines meet again.
+  Tokens SomeText() {
+    return Text(static_cast<uint32_t>(Below(3)), 1 + Below(Below(4) == 0 ? 300 : 40),
+                cold_.info().vocab_size);
+  }
+
+  void Append(Subject& subject) {
+    const Tokens more = SomeText();
+    ASSERT_TRUE(subject.session.Append(more));
+    subject.tokens.insert(subject.tokens.end(), more.begin(), more.end());
+    Check(subject, "append");
+  }
+  void Rewind(Subject& subject) {
+    const int64_t cut = Below(std::ssize(subject.tokens) + 1);
+    ASSERT_TRUE(subject.session.RewindTo(cut));
+    subject.tokens.resize(static_cast<size_t>(cut));
+    Check(subject, "rewind");
+  }
+  void Branch(const Subject& subject) {
+    Subject branch{subject.session.Branch().value(), subject.tokens};
+    if (subjects_.size() < 4) {
+      subjects_.push_back(std::move(branch));
+      return Check(subjects_.back(), "branch");
+    }
+    Subject& replaced = Pick(subjects_);
+    replaced = std::move(branch);
+    Check(replaced, "branch");
+  }
+  void TakeSnapshot(const Subject& subject) {
+    if (snapshots_.size() > 4) snapshots_.erase(snapshots_.begin());
+    snapshots_.push_back({subject.session.TakeSnapshot().value(), subject.tokens});
+  }
+  void Restore(Subject& subject) {
+    if (snapshots_.empty()) return;
+    const Saved& old = Pick(snapshots_);
+    ASSERT_TRUE(subject.session.Restore(old.snapshot));
+    subject.tokens = old.tokens;
+    Check(subject, "restore");
+  }
+  void Save(Subject& subject) {
+    // A session larger than the cap cannot be saved, which must do no harm.
+    (void)subject.session.Save(/*interim=*/Below(2) == 0);
+    Check(subject, "save");
+  }
+  void Sync(Subject& subject) {
+    Tokens target = Pick(subjects_).tokens;
+    target.resize(static_cast<size_t>(Below(std::ssize(target) + 1)));
+    const Tokens more = SomeText();
+    target.insert(target.end(), more.begin(), more.end());
+    ASSERT_TRUE(subject.session.Sync(target));
+    subject.tokens = target;
+    Check(subject, "sync");
+  }
+  void Restart() {
+    std::vector<Tokens> texts;
+    for (const Subject& subject : subjects_) texts.push_back(subject.tokens);
+    if (texts.empty()) texts.emplace_back();
+    subjects_.clear();
+    snapshots_.clear();
+    engine_.reset();
+    engine_.emplace(Open((directory_.path() / "store").string()));
+    for (const Tokens& tokens : texts) {
+      subjects_.push_back({engine_->NewSession().value(), tokens});
+      ASSERT_TRUE(subjects_.back().session.Sync(tokens));
+      Check(subjects_.back(), "restart");
+    }
+  }
+
+  // What a branch says after one more token is what a cold run says.
+  void Check(Subject& subject, const std::string& what) {
     Tokens all = subject.tokens;
+    ASSERT_EQ(Tokens(subject.session.tokens().begin(), subject.session.tokens().end()), all)
+        << what;
     all.push_back(5);
-    auto cold = cold_runs.find(all);
-    if (cold == cold_runs.end()) {
-      Session fresh = NewSession(engine);
-      cold = cold_runs.emplace(all, Feed(engine, fresh, all)).first;
+    auto cold = cold_runs_.find(all);
+    if (cold == cold_runs_.end()) {
+      Session fresh = cold_.NewSession().value();
+      cold = cold_runs_.emplace(all, fresh.Append(all).value()).first;
     }
     Session branch = subject.session.Branch().value();
-    Logits got = Feed(engine, branch, std::span(all).last(1));
-    if (all.size() == 1) got.mtp = cold->second.mtp;
-    ASSERT_EQ(got, cold->second) << what;
-  };
-  for (int i = 0; i < kOperations; ++i) {
-    Subject& subject = subjects[static_cast<size_t>(below(std::ssize(subjects)))];
-    const auto size = static_cast<int64_t>(subject.tokens.size());
-    const int64_t action = size > 700 ? 1 : below(6);
-    std::string what = "operation " + std::to_string(i) + ": ";
-    if (action == 0) {
-      const Tokens more = text();
-      what += "append " + std::to_string(more.size());
-      Feed(engine, subject.session, more);
-      subject.tokens.insert(subject.tokens.end(), more.begin(), more.end());
-    } else if (action == 1) {
-      const int64_t cut = below(size + 1);
-      what += "rewind to " + std::to_string(cut);
-      ASSERT_TRUE(subject.session.RewindTo(cut)) << what;
-      subject.tokens.resize(static_cast<size_t>(cut));
-    } else if (action == 2) {
-      what += "branch";
-      Subject branch{subject.session.Branch().value(), subject.tokens};
-      if (subjects.size() < 4) {
-        subjects.push_back(std::move(branch));
-      } else {
-        subjects[static_cast<size_t>(below(std::ssize(subjects)))] = std::move(branch);
-      }
-      check(subjects.back(), what);
-      continue;
-    } else if (action == 3) {
-      what += "snapshot";
-      if (saved.size() > 4) saved.erase(saved.begin());
-      saved.push_back({subject.session.TakeSnapshot().value(), subject.tokens});
-    } else if (action == 4 && !saved.empty()) {
-      const Saved& old = saved[static_cast<size_t>(below(std::ssize(saved)))];
-      what += "restore " + std::to_string(old.tokens.size());
-      ASSERT_TRUE(subject.session.Restore(old.snapshot)) << what;
-      subject.tokens = old.tokens;
-    } else {
-      Tokens target = subjects[static_cast<size_t>(below(std::ssize(subjects)))].tokens;
-      target.resize(static_cast<size_t>(below(std::ssize(target) + 1)));
-      const Tokens more = text();
-      target.insert(target.end(), more.begin(), more.end());
-      what += "sync " + std::to_string(target.size());
-      ASSERT_TRUE(subject.session.Sync(target)) << what;
-      subject.tokens = target;
-    }
-    check(subject, what);
-    if (HasFatalFailure()) return;
+    ASSERT_EQ(branch.Append(std::span(all).last(1)).value(), cold->second) << what;
+  }
+
+  std::string model_;
+  Engine cold_;
+  std::mt19937 random_;
+  dsv::testing::TempDir directory_;
+  std::optional<Engine> engine_;
+  std::vector<Subject> subjects_;
+  std::vector<Saved> snapshots_;
+  std::map<Tokens, std::vector<float>> cold_runs_;
+};
+
+// With --gtest_shuffle every repetition (--gtest_repeat) has other random numbers: `make laws` runs
+// ten thousand operations.
+TEST_P(Timeline, RandomOperationsEndLikeColdRuns) {
+  const int seed = ::testing::UnitTest::GetInstance()->random_seed();
+  Operations operations(GetParam(), static_cast<uint32_t>(seed));
+  for (int i = 0; i < 40 && !HasFatalFailure(); ++i) {
+    SCOPED_TRACE("operation " + std::to_string(i) + ", seed " + std::to_string(seed));
+    operations.Step();
   }
 }
 
