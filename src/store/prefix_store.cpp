@@ -90,7 +90,7 @@ Status PrefixStore::Start() {
     lock_ = std::make_unique<StoreLock>(std::move(lock));
     DSV_TRY(RefuseDataWithoutIndex(directory_));
   }
-  DSV_ASSIGN(index_, StoreIndex::Open(directory_, options_.read_only));
+  DSV_ASSIGN(index_, StoreIndex::Open(IndexPath(directory_), options_.read_only));
   segments_ = std::make_unique<SegmentFiles>(directory_ / "segments",
                                              static_cast<int64_t>(options_.segment_bytes));
   return options_.read_only ? Status() : Recover();

@@ -247,8 +247,16 @@ class PrefixStore {
   bool can_punch_ = true;
 };
 
-// Makes a new index from the segments and tails, which it reads whole; takes over what it can of
-// the names. For an index that is damaged or lost.
-Status RebuildStore(const std::filesystem::path& directory, const StoreProgress& progress = {});
+// What RebuildStore found.
+struct RebuildReport {
+  int64_t blocks = 0;
+  int64_t tails = 0;
+  bool has_names = false;  // of sessions, taken over from the old index
+};
+
+// Makes a new index from the segments and tails, which it reads whole, for an index that is damaged
+// or lost. Whatever does not verify is left out. Until it is complete the old index stays.
+Result<RebuildReport> RebuildStore(const std::filesystem::path& directory,
+                                   const StoreProgress& progress = {});
 
 }  // namespace dsv

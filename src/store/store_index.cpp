@@ -100,8 +100,7 @@ Result<Database> OpenToRead(const fs::path& path) {
 
 fs::path IndexPath(const fs::path& directory) { return directory / "index.sqlite"; }
 
-Result<std::unique_ptr<StoreIndex>> StoreIndex::Open(const fs::path& directory, bool read_only) {
-  const fs::path path = IndexPath(directory);
+Result<std::unique_ptr<StoreIndex>> StoreIndex::Open(const fs::path& path, bool read_only) {
   DSV_ASSIGN(Database database,
              read_only ? OpenToRead(path) : Database::Open(path, Database::Mode::kWrite));
   std::unique_ptr<StoreIndex> index(new StoreIndex(std::move(database), path.string()));
@@ -273,6 +272,7 @@ Status StoreIndex::AddTail(const TailRow& row, int64_t last_use) {
                  row.key, row.parent, std::as_bytes(std::span(row.rest)), row.bytes, last_use));
   DSV_TRY(Change("UPDATE block SET children = children + 1 WHERE id = ?", row.parent));
   live_bytes_ += row.bytes;
+  std::erase(removed_tails_, row.key);
   return {};
 }
 
