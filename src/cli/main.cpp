@@ -24,6 +24,7 @@ int Run(int argc, char** argv) {
   dsv::cli::AddTokenizeCommand(app, action);
   dsv::cli::AddRenderCommand(app, action);
   dsv::cli::AddParseCommand(app, action);
+  dsv::cli::AddStoreCommand(app, action);
   app.failure_message([](const CLI::App* parsed, const CLI::Error& error) {
     std::string command = "dsv4";
     for (const CLI::App* sub : parsed->get_subcommands()) command += " " + sub->get_name();

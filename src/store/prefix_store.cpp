@@ -86,6 +86,7 @@ Status PrefixStore::Start() {
   } else {
     DSV_TRY(CreateDirectory(directory_ / "segments"));
     DSV_TRY(CreateDirectory(directory_ / "tails"));
+    DSV_TRY(SyncDirectory(directory_));
     DSV_ASSIGN(StoreLock lock, StoreLock::Acquire(directory_));
     lock_ = std::make_unique<StoreLock>(std::move(lock));
     DSV_TRY(RefuseDataWithoutIndex(directory_));

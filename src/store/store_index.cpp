@@ -46,6 +46,7 @@ CREATE TABLE dead(
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL,
   returned INTEGER NOT NULL,
   PRIMARY KEY(segment, offset)) WITHOUT ROWID;
+CREATE INDEX dead_new ON dead(segment) WHERE returned = 0;
 CREATE TABLE name(
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL, chain BLOB NOT NULL,
@@ -112,24 +113,29 @@ Result<std::unique_ptr<StoreIndex>> StoreIndex::Open(const fs::path& path, bool 
 Status StoreIndex::CreateOrCheck(bool read_only) {
   DSV_TRY(database_.Script("PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"));
   DSV_ASSIGN(const int64_t tables, database_.Number("SELECT count(*) FROM sqlite_master"));
+  if (read_only || tables > 0) DSV_TRY(CheckVersion());
   if (!read_only) {
     DSV_TRY(database_.Script(
         fmt::format("PRAGMA page_size={}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
                     "PRAGMA wal_autocheckpoint={}; PRAGMA temp_store=MEMORY;",
                     kPageBytes, kLogPages)));
-    if (tables == 0) {
-      DSV_TRY(database_.Script(kSchema + fmt::format("PRAGMA application_id={}; "
-                                                     "PRAGMA user_version={}; COMMIT;",
-                                                     kApplicationId, kStoreFormatVersion)));
-    }
   }
+  if (!read_only && tables == 0) {
+    DSV_TRY(database_.Script(
+        kSchema + fmt::format("PRAGMA application_id={}; PRAGMA user_version={}; COMMIT;",
+                              kApplicationId, kStoreFormatVersion)));
+  }
+  DSV_ASSIGN(page_bytes_, database_.Number("PRAGMA page_size"));
+  return {};
+}
+
+Status StoreIndex::CheckVersion() {
   DSV_ASSIGN(const int64_t application, database_.Number("PRAGMA application_id"));
   if (application != kApplicationId) return Fail("{}: no index of a prefix store", source_);
   DSV_ASSIGN(const int64_t version, database_.Number("PRAGMA user_version"));
   if (version != kStoreFormatVersion) {
     return Fail("{}: format version {}, expected {}", source_, version, kStoreFormatVersion);
   }
-  DSV_ASSIGN(page_bytes_, database_.Number("PRAGMA page_size"));
   return {};
 }
 

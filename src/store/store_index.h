@@ -128,6 +128,7 @@ class StoreIndex {
       : database_(std::move(database)), source_(std::move(source)) {}
 
   Status CreateOrCheck(bool read_only);
+  Status CheckVersion();
   Status Load();
   // Runs a statement in the open transaction, or begins one.
   template <class... Args>
