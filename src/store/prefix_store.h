@@ -150,8 +150,9 @@ class PrefixStore {
 
   // Put, flushed or not.
   bool Contains(const ChainKey& key) const;
-  // Stores the block NextKey(parent, tokens). A failure (a full disk) undoes everything since the
-  // last flush; what was flushed stays, and the store can be used on.
+  // Stores the block NextKey(parent, tokens), of at most a few thousand parts. A failure (a full
+  // disk) undoes everything since the last flush; what was flushed stays, and the store can be used
+  // on.
   Result<PutOutcome> Put(const ChainKey& parent, std::span<const int32_t> tokens,
                          std::span<const std::span<const std::byte>> parts);
   // Acknowledges: everything put so far is on disk. A failure undoes as that of Put.

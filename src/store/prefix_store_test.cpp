@@ -291,6 +291,42 @@ TEST(Access, AReaderWithoutRightsReadsBesideTheWriter) {
   EXPECT_EQ(code, 0);
 }
 
+// Dies without closing the store.
+void LeaveLog(const fs::path& directory, const Chain& chain) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto store = PrefixStore::Open(directory);
+    if (store) PutChain(**store, chain);
+    _exit(store && (*store)->Flush() ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_EQ(status, 0);
+  EXPECT_GT(fs::file_size(directory / "index.sqlite-wal"), 0u);
+}
+
+TEST(Access, AReaderAfterAKilledWriterSeesWhatWasFlushed) {
+  StoreWithChain test(3);
+  test.Close();
+  const Chain more{test.chain.Keys()[2], 50, 3};
+  LeaveLog(test.directory.path(), more);
+  const int code = InUnprivilegedChild(test.directory.path(), [&] {
+    const auto reader = PrefixStore::Open(test.directory.path(), {.read_only = true});
+    return reader && CountHeld(**reader, more) == 3;
+  });
+  EXPECT_TRUE(code == 0 || code == 3) << code;
+  fs::remove(test.directory / "index.sqlite-shm");
+  EXPECT_NE(InUnprivilegedChild(test.directory.path(),
+                                [&] {
+                                  return OpenError(test.directory.path(), {.read_only = true})
+                                             .find("open the store once where it can be written") !=
+                                         std::string::npos;
+                                }),
+            1);
+  const auto reader = OpenStore(test.directory.path(), {.read_only = true});
+  EXPECT_EQ(CountHeld(*reader, more), 3u);
+}
+
 TEST(Access, WhatIsNoStoreIsNamed) {
   const TempDir directory;
   EXPECT_EQ(OpenError(directory / "absent", {.read_only = true}),
