@@ -44,7 +44,7 @@ class Rebuilder {
     for (uint64_t at = end; at < bytes.size();) {
       if (progress_) progress_(done_ + static_cast<int64_t>(at), total_);
       const std::optional<Record> record = RecordAt(bytes.subspan(at), *file_id);
-      if (!record) {
+      if (!record || record->Bytes() > bytes.size() - at) {
         at += kRecordAlignment;
         continue;
       }
@@ -62,11 +62,13 @@ class Rebuilder {
         {segment, static_cast<int64_t>(from), static_cast<int64_t>(to - from), false});
   }
 
-  // A whole one that verifies.
+  // A record that verifies; the padding after its last part may be missing, as in tails.
   static std::optional<Record> RecordAt(std::span<const std::byte> bytes, uint64_t file_id) {
     if (!LooksLikeRecord(bytes)) return std::nullopt;
     auto record = ParseRecordHeader(bytes, file_id);
-    if (!record || record->Bytes() > bytes.size()) return std::nullopt;
+    if (!record || record->HeaderBytes() + record->PayloadBytes() > bytes.size()) {
+      return std::nullopt;
+    }
     bytes = bytes.subspan(record->HeaderBytes());
     for (size_t i = 0; i < record->parts.size(); ++i) {
       const RecordPart& part = record->parts[i];
@@ -111,23 +113,20 @@ class Rebuilder {
     DSV_ASSIGN(const MappedFile file, MappedFile::Open(path));
     const auto file_id = ParseFileHeader(file.bytes(), StoreFileKind::kTail, path.string());
     if (!file_id) return {};
-    const auto bytes = file.bytes().subspan(kFileHeaderBytes);
-    const auto header = ParseRecordHeader(bytes, *file_id);
-    // The payload of a tail is not padded.
-    if (!header || header->HeaderBytes() + header->PayloadBytes() > bytes.size()) return {};
-    if (header->tokens.size() >= kBlockTokens ||
-        TailKey(header->parent, header->tokens) != header->key ||
-        path.filename() != Hex(header->key) + ".tail") {
+    const auto record = RecordAt(file.bytes().subspan(kFileHeaderBytes), *file_id);
+    if (!record || record->tokens.size() >= kBlockTokens ||
+        TailKey(record->parent, record->tokens) != record->key ||
+        path.filename() != Hex(record->key) + ".tail") {
       return {};
     }
-    DSV_ASSIGN(const int64_t parent, ParentOf(*header, header->depth));
+    DSV_ASSIGN(const int64_t parent, ParentOf(*record, record->depth));
     if (parent == 0) return {};
     ++report_.tails;
     return index_.AddTail({.id = 0,
-                           .key = header->key,
+                           .key = record->key,
                            .parent = parent,
-                           .bytes = static_cast<int64_t>(kFileHeaderBytes + header->Bytes()),
-                           .rest = header->tokens},
+                           .bytes = static_cast<int64_t>(kFileHeaderBytes + record->Bytes()),
+                           .rest = record->tokens},
                           report_.blocks);
   }
 

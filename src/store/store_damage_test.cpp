@@ -318,13 +318,16 @@ TEST(Rebuild, FindsEverythingAgain) {
 
 TEST(Rebuild, LeavesOutWhatDoesNotVerify) {
   StoreWithChain test(6);
+  ASSERT_TRUE(test.store->PutTail(test.root, MakeTokens(1, 5), Views(MakePayload(1))));
   test.Close();
+  Flip(OnlyFile(test.directory / "tails"), 3000);
   Flip(Segment(test), kFirst + 3 * kRecordBytes + 10);  // a header
   std::ofstream(Segment(test), std::ios::app) << "torn";
   fs::remove(test.directory / "index.sqlite");
   const auto report = RebuildStore(test.directory.path());
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->blocks, 3);
+  EXPECT_EQ(report->tails, 0);
   EXPECT_FALSE(report->has_names);
   test.Reopen();
   EXPECT_EQ(CountHeld(*test.store, test.chain), 3u);
