@@ -14,5 +14,6 @@ void AddScoreCommand(CLI::App& app, Action& action);
 void AddTokenizeCommand(CLI::App& app, Action& action);
 void AddRenderCommand(CLI::App& app, Action& action);
 void AddParseCommand(CLI::App& app, Action& action);
+void AddStoreCommand(CLI::App& app, Action& action);
 
 }  // namespace dsv::cli

@@ -41,6 +41,7 @@ int Run(int argc, char** argv) {
   dsv::cli::AddRenderCommand(app, action);
   dsv::cli::AddParseCommand(app, action);
   app.failure_message(UsageMessage);
+  dsv::cli::AddStoreCommand(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

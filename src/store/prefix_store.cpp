@@ -86,11 +86,12 @@ Status PrefixStore::Start() {
   } else {
     DSV_TRY(CreateDirectory(directory_ / "segments"));
     DSV_TRY(CreateDirectory(directory_ / "tails"));
+    DSV_TRY(SyncDirectory(directory_));
     DSV_ASSIGN(StoreLock lock, StoreLock::Acquire(directory_));
     lock_ = std::make_unique<StoreLock>(std::move(lock));
     DSV_TRY(RefuseDataWithoutIndex(directory_));
   }
-  DSV_ASSIGN(index_, StoreIndex::Open(directory_, options_.read_only));
+  DSV_ASSIGN(index_, StoreIndex::Open(IndexPath(directory_), options_.read_only));
   segments_ = std::make_unique<SegmentFiles>(directory_ / "segments",
                                              static_cast<int64_t>(options_.segment_bytes));
   return options_.read_only ? Status() : Recover();

@@ -150,8 +150,9 @@ class PrefixStore {
 
   // Put, flushed or not.
   bool Contains(const ChainKey& key) const;
-  // Stores the block NextKey(parent, tokens). A failure (a full disk) undoes everything since the
-  // last flush; what was flushed stays, and the store can be used on.
+  // Stores the block NextKey(parent, tokens), of at most a few thousand parts. A failure (a full
+  // disk) undoes everything since the last flush; what was flushed stays, and the store can be used
+  // on.
   Result<PutOutcome> Put(const ChainKey& parent, std::span<const int32_t> tokens,
                          std::span<const std::span<const std::byte>> parts);
   // Acknowledges: everything put so far is on disk. A failure undoes as that of Put.
@@ -247,8 +248,16 @@ class PrefixStore {
   bool can_punch_ = true;
 };
 
-// Makes a new index from the segments and tails, which it reads whole; takes over what it can of
-// the names. For an index that is damaged or lost.
-Status RebuildStore(const std::filesystem::path& directory, const StoreProgress& progress = {});
+// What RebuildStore found.
+struct RebuildReport {
+  int64_t blocks = 0;
+  int64_t tails = 0;
+  bool has_names = false;  // of sessions, taken over from the old index
+};
+
+// Makes a new index from the segments and tails, which it reads whole, for an index that is damaged
+// or lost. Whatever does not verify is left out. Until it is complete the old index stays.
+Result<RebuildReport> RebuildStore(const std::filesystem::path& directory,
+                                   const StoreProgress& progress = {});
 
 }  // namespace dsv

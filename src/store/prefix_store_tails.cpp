@@ -33,17 +33,18 @@ Result<PutOutcome> PrefixStore::PutTail(const ChainKey& parent, std::span<const 
   DSV_TRY(CheckWritable());
   Record record{TailKey(parent, rest), parent, 0, {rest.begin(), rest.end()}, {}};
   record.parts = DescribeParts(record.key, parts);
-  const fs::path path = TailPath(record.key);
+  const ChainKey key = record.key;
   const std::lock_guard lock(mutex_);
-  const Result<PutOutcome> outcome = WriteTail(std::move(record), parts);
-  if (!outcome) {
-    Abandon();
-    return outcome;
+  Result<PutOutcome> outcome = WriteTail(std::move(record), parts);
+  if (!outcome) Abandon();
+  if (outcome) {
+    if (const Status status = FlushLocked(); !status) outcome = tl::unexpected(status.error());
   }
-  const Status status = FlushLocked();
-  if (status) return outcome;
-  if (*outcome == PutOutcome::kWritten) (void)RemoveFile(path);
-  return tl::unexpected(status.error());
+  if (outcome) return outcome;
+  // Without an entry the file would only be in the way.
+  const auto row = index_->FindTail(key);
+  if (row && !*row) (void)RemoveFile(TailPath(key));
+  return outcome;
 }
 
 Result<PutOutcome> PrefixStore::WriteTail(Record record, Parts parts) {

@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <type_traits>
@@ -135,6 +136,11 @@ std::vector<std::byte> EncodeRecordHeader(const Record& record, uint64_t file_id
   header.checksum = HeaderChecksum(bytes, offsetof(RecordHeader, checksum), file_id);
   std::memcpy(bytes.data(), &header, sizeof header);
   return bytes;
+}
+
+bool LooksLikeRecord(std::span<const std::byte> bytes) {
+  return bytes.size() >= sizeof(RecordHeader) &&
+         std::memcmp(bytes.data(), &kRecordMagic, sizeof kRecordMagic) == 0;
 }
 
 Result<Record> ParseRecordHeader(std::span<const std::byte> bytes, uint64_t file_id) {

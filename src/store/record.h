@@ -55,6 +55,8 @@ Result<uint64_t> ParseFileHeader(std::span<const std::byte> bytes, StoreFileKind
                                  std::string_view source);
 
 std::vector<std::byte> EncodeRecordHeader(const Record& record, uint64_t file_id);
+// Whether there can be a record at the beginning of `bytes`: a quick look, for a search.
+bool LooksLikeRecord(std::span<const std::byte> bytes);
 // `bytes` begins with the record and may end with the file; the payload need not be there.
 Result<Record> ParseRecordHeader(std::span<const std::byte> bytes, uint64_t file_id);
 

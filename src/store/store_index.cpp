@@ -46,6 +46,7 @@ CREATE TABLE dead(
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL,
   returned INTEGER NOT NULL,
   PRIMARY KEY(segment, offset)) WITHOUT ROWID;
+CREATE INDEX dead_new ON dead(segment) WHERE returned = 0;
 CREATE TABLE name(
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL, chain BLOB NOT NULL,
@@ -92,7 +93,10 @@ Result<Database> OpenToRead(const fs::path& path) {
     if (version) return database;
     status = tl::unexpected(version.error());
   }
-  if (FileSize(LogPath(path)) > 0) return tl::unexpected(status.error());
+  if (FileSize(LogPath(path)) > 0) {
+    return Fail("{} (open the store once where it can be written: its log is not applied yet)",
+                status.error().message);
+  }
   return Database::Open(path, Database::Mode::kReadImmutable);
 }
 
@@ -100,8 +104,7 @@ Result<Database> OpenToRead(const fs::path& path) {
 
 fs::path IndexPath(const fs::path& directory) { return directory / "index.sqlite"; }
 
-Result<std::unique_ptr<StoreIndex>> StoreIndex::Open(const fs::path& directory, bool read_only) {
-  const fs::path path = IndexPath(directory);
+Result<std::unique_ptr<StoreIndex>> StoreIndex::Open(const fs::path& path, bool read_only) {
   DSV_ASSIGN(Database database,
              read_only ? OpenToRead(path) : Database::Open(path, Database::Mode::kWrite));
   std::unique_ptr<StoreIndex> index(new StoreIndex(std::move(database), path.string()));
@@ -113,24 +116,29 @@ Result<std::unique_ptr<StoreIndex>> StoreIndex::Open(const fs::path& directory, 
 Status StoreIndex::CreateOrCheck(bool read_only) {
   DSV_TRY(database_.Script("PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"));
   DSV_ASSIGN(const int64_t tables, database_.Number("SELECT count(*) FROM sqlite_master"));
+  if (read_only || tables > 0) DSV_TRY(CheckVersion());
   if (!read_only) {
     DSV_TRY(database_.Script(
         fmt::format("PRAGMA page_size={}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
                     "PRAGMA wal_autocheckpoint={}; PRAGMA temp_store=MEMORY;",
                     kPageBytes, kLogPages)));
-    if (tables == 0) {
-      DSV_TRY(database_.Script(kSchema + fmt::format("PRAGMA application_id={}; "
-                                                     "PRAGMA user_version={}; COMMIT;",
-                                                     kApplicationId, kStoreFormatVersion)));
-    }
   }
+  if (!read_only && tables == 0) {
+    DSV_TRY(database_.Script(
+        kSchema + fmt::format("PRAGMA application_id={}; PRAGMA user_version={}; COMMIT;",
+                              kApplicationId, kStoreFormatVersion)));
+  }
+  DSV_ASSIGN(page_bytes_, database_.Number("PRAGMA page_size"));
+  return {};
+}
+
+Status StoreIndex::CheckVersion() {
   DSV_ASSIGN(const int64_t application, database_.Number("PRAGMA application_id"));
   if (application != kApplicationId) return Fail("{}: no index of a prefix store", source_);
   DSV_ASSIGN(const int64_t version, database_.Number("PRAGMA user_version"));
   if (version != kStoreFormatVersion) {
     return Fail("{}: format version {}, expected {}", source_, version, kStoreFormatVersion);
   }
-  DSV_ASSIGN(page_bytes_, database_.Number("PRAGMA page_size"));
   return {};
 }
 
@@ -273,6 +281,7 @@ Status StoreIndex::AddTail(const TailRow& row, int64_t last_use) {
                  row.key, row.parent, std::as_bytes(std::span(row.rest)), row.bytes, last_use));
   DSV_TRY(Change("UPDATE block SET children = children + 1 WHERE id = ?", row.parent));
   live_bytes_ += row.bytes;
+  std::erase(removed_tails_, row.key);
   return {};
 }
 
@@ -333,30 +342,6 @@ Status StoreIndex::Evict(const Victim& victim) {
   return SetBlockUse(parent_id, last_use);
 }
 
-Status StoreIndex::SetSegment(const SegmentRow& row) {
-  return Change("INSERT OR REPLACE INTO segment VALUES(?, ?)", row.id, row.bytes);
-}
-
-Status StoreIndex::RemoveSegment(int64_t id) {
-  DSV_TRY(Change("DELETE FROM dead WHERE segment = ?", id));
-  return Change("DELETE FROM segment WHERE id = ?", id);
-}
-
-Result<std::vector<SegmentRow>> StoreIndex::Segments() {
-  std::vector<SegmentRow> segments;
-  DSV_TRY(database_.Each("SELECT id, bytes FROM segment ORDER BY id", [&](const Row& row) {
-    segments.push_back({row.Int(0), row.Int(1)});
-    return true;
-  }));
-  return segments;
-}
-
-Result<bool> StoreIndex::HasBlocks(int64_t segment) {
-  DSV_ASSIGN(const int64_t found,
-             database_.Number("SELECT 1 FROM block WHERE segment = ? LIMIT 1", segment));
-  return found != 0;
-}
-
 Result<std::vector<BlockRow>> StoreIndex::BlocksOf(int64_t segment, int64_t from) {
   std::vector<BlockRow> blocks;
   DSV_TRY(database_.Each(
@@ -368,33 +353,6 @@ Result<std::vector<BlockRow>> StoreIndex::BlocksOf(int64_t segment, int64_t from
       },
       segment, from));
   return blocks;
-}
-
-Result<std::vector<DeadRange>> StoreIndex::DeadRanges(int64_t segment) {
-  std::vector<DeadRange> ranges;
-  DSV_TRY(database_.Each(
-      "SELECT segment, offset, bytes, returned FROM dead WHERE segment = ? ORDER BY offset",
-      [&](const Row& row) {
-        ranges.push_back({row.Int(0), row.Int(1), row.Int(2), row.Int(3) != 0});
-        return true;
-      },
-      segment));
-  return ranges;
-}
-
-Status StoreIndex::AddDead(const DeadRange& range) {
-  return Change("INSERT OR REPLACE INTO dead VALUES(?, ?, ?, ?)", range.segment, range.offset,
-                range.bytes, range.is_returned ? 1 : 0);
-}
-
-Result<std::vector<int64_t>> StoreIndex::SegmentsToReturn() {
-  std::vector<int64_t> segments;
-  DSV_TRY(
-      database_.Each("SELECT DISTINCT segment FROM dead WHERE returned = 0", [&](const Row& row) {
-        segments.push_back(row.Int(0));
-        return true;
-      }));
-  return segments;
 }
 
 Status StoreIndex::CheckIntegrity() {

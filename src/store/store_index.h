@@ -60,7 +60,8 @@ struct Victim {
 
 class StoreIndex {
  public:
-  static Result<std::unique_ptr<StoreIndex>> Open(const std::filesystem::path& directory,
+  // Makes a new one if there is none, unless read-only.
+  static Result<std::unique_ptr<StoreIndex>> Open(const std::filesystem::path& path,
                                                   bool read_only);
 
   // Undoes everything since the last commit if it fails.
@@ -114,7 +115,7 @@ class StoreIndex {
   Result<std::optional<NamedSession>> GetName(std::string_view name);
   Result<bool> DropName(std::string_view name);
   Result<std::vector<NameInfo>> ListNames();
-  // Copies names from another index; what of it cannot be read is left out.
+  // Copies all names of another index, or none.
   Status CopyNamesFrom(const std::filesystem::path& index);
 
   Result<std::vector<ChainInfo>> ListChains();
@@ -127,6 +128,7 @@ class StoreIndex {
       : database_(std::move(database)), source_(std::move(source)) {}
 
   Status CreateOrCheck(bool read_only);
+  Status CheckVersion();
   Status Load();
   // Runs a statement in the open transaction, or begins one.
   template <class... Args>
@@ -136,8 +138,6 @@ class StoreIndex {
   }
   Status RemoveBlock(int64_t id);
   Status DescribeChain(int64_t leaf, ChainInfo& chain);
-  Result<std::optional<TailRow>> OneTail(const char* sql, std::span<const std::byte> key,
-                                         int64_t id);
 
   Database database_;
   std::string source_;

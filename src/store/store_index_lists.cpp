@@ -9,7 +9,8 @@ namespace dsv {
 namespace {
 
 // Tokens of a name stand in rows of this many, so that a session that grows rewrites only the last.
-constexpr int64_t kChunkTokens = 256;
+// A row fills one page.
+constexpr size_t kChunkTokens = 240;
 // The id of a chunk: that of its name, and its number below.
 constexpr int64_t kChunksPerName = int64_t{1} << 32;
 
@@ -30,7 +31,7 @@ Status StoreIndex::PutName(const NamedSession& session, int64_t now) {
     DSV_TRY(
         Change("INSERT INTO name_tokens VALUES(?, ?) ON CONFLICT(id) DO UPDATE SET "
                "tokens = excluded.tokens WHERE tokens <> excluded.tokens",
-               chunk, std::as_bytes(tokens.first(std::min<size_t>(tokens.size(), kChunkTokens)))));
+               chunk, std::as_bytes(tokens.first(std::min(tokens.size(), kChunkTokens)))));
   }
   return Change("DELETE FROM name_tokens WHERE id >= ? AND id < ?", chunk,
                 (id + 1) * kChunksPerName);
