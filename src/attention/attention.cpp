@@ -28,11 +28,6 @@ Attention::Attention(const AttentionWeights& weights, LayerKind kind, const Mode
   if (kind == LayerKind::kCsa) indexer_.emplace(*weights.indexer, config, frequencies_);
 }
 
-LayerState Attention::NewState(Precision precision) const {
-  const RowFormat format = RowFormat::Main(precision, config_.head_dim, config_.qk_rope_head_dim);
-  return {WindowRing(config_.sliding_window, format), {}, {}, {}, {}};
-}
-
 void Attention::FinishQueryHeads(const OpContext& context, int64_t position, float* q) const {
   RopeAngles angles(static_cast<int64_t>(frequencies_.size()));
   angles.Set(frequencies_, position);

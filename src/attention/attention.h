@@ -34,9 +34,6 @@ class Attention {
   Attention(const AttentionWeights& weights, LayerKind kind, const ModelConfig& config,
             const RopeTables& rope);
 
-  // An empty state for this layer, without rows and keys.
-  LayerState NewState(Precision precision) const;
-
   // x and out are [rows, d]; x is the normed input. Advances the state of every segment.
   void Forward(const OpContext& context, const Batch& batch, LayerStates states, const float* x,
                const Observer& observe, float* out) const;

@@ -51,4 +51,11 @@ struct SessionState {
   int64_t Bytes() const { return blocks->Bytes() + TailBytes(); }
 };
 
+// The state of a session of no tokens. `held` counts the bytes of its blocks.
+SessionState EmptyState(const ModelConfig& config, Precision precision, bool mtp,
+                        std::shared_ptr<BlockCount> held = nullptr);
+
+// The most that a state holds besides its blocks.
+int64_t MaxTailBytes(const ModelConfig& config, Precision precision, bool mtp);
+
 }  // namespace dsv

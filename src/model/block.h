@@ -16,8 +16,6 @@ class Block {
   Block(const LayerWeights& weights, const ModelConfig& config, const RopeTables& rope)
       : weights_(weights), config_(config), attention_(weights.attn, weights.kind, config, rope) {}
 
-  LayerState NewState(Precision precision) const { return attention_.NewState(precision); }
-
   // streams is [rows, n, d], in place.
   void Forward(const OpContext& context, const Batch& batch, LayerStates states,
                const Observer& observe, float* streams) const;

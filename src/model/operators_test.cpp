@@ -468,7 +468,7 @@ void CheckMtp(const TestModel& model, const OpContext& context, Goldens& goldens
     ExpandRow(context.kernels, transformer.weights().embed, batch.tokens[static_cast<size_t>(i)],
               embedding.data() + i * d);
   }
-  LayerState state = mtp.block().NewState(Precision::kReference);
+  LayerState state = std::move(EmptyState(config, Precision::kReference, /*mtp=*/true).mtp->layer);
   LayerState* states[] = {&state};
   mtp.Combine(context, embedding.data(), rows, streams.data());
   mtp.block().Forward(context, batch, states, nullptr, streams.data());

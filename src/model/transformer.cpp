@@ -84,35 +84,8 @@ Transformer::Transformer(ModelConfig config, ModelWeights weights)
 
 SessionState Transformer::NewState(Precision precision, bool mtp,
                                    std::shared_ptr<BlockCount> held) const {
-  const BlockLayout layout(config(), precision);
-  SessionState state;
-  state.blocks = std::make_unique<RowBlocks>(layout.bytes(), std::move(held));
-  for (size_t i = 0; i < parts_->blocks.size(); ++i) {
-    state.layers.push_back(parts_->blocks[i].NewState(precision));
-    if (layout.rows[i]) state.layers[i].rows.emplace(*state.blocks, *layout.rows[i]);
-    if (layout.keys[i]) state.layers[i].keys.emplace(*state.blocks, *layout.keys[i]);
-  }
-  if (mtp) {
-    DSV_CHECK(has_mtp());
-    state.mtp.emplace(MtpState{parts_->mtp->block().NewState(precision), {}});
-  }
-  return state;
-}
-
-int64_t Transformer::MaxTailBytes(Precision precision, bool mtp) const {
-  constexpr int64_t kPair = 2 * sizeof(float);  // kappa and gamma
-  const SessionState state = NewState(precision, mtp);
-  int64_t bytes = state.TailBytes();
-  for (const LayerKind kind : config().layers) {
-    // CSA keeps two groups of rows that are twice as wide, HCA one group.
-    if (kind == LayerKind::kCsa) {
-      bytes += 2 * 4 * 2 * (config().head_dim + config().index_head_dim) * kPair;
-    } else if (kind == LayerKind::kHca) {
-      bytes += CompressRatio(kind) * config().head_dim * kPair;
-    }
-  }
-  const int64_t streams = config().hc_mult * config().hidden_size;
-  return bytes + (mtp ? streams * static_cast<int64_t>(sizeof(float)) : 0);
+  DSV_CHECK(!mtp || has_mtp());
+  return EmptyState(config(), precision, mtp, std::move(held));
 }
 
 int64_t Transformer::ScratchBytes(int64_t rows, int64_t threads) const {

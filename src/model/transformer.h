@@ -52,9 +52,8 @@ class Transformer {
   SessionState NewState(Precision precision, bool mtp,
                         std::shared_ptr<BlockCount> held = nullptr) const;
 
-  // The most that a session holds besides its rows, and that a pass of `rows` rows allocates while
-  // it runs, logits not counted. Neither depends on the context.
-  int64_t MaxTailBytes(Precision precision, bool mtp) const;
+  // The most that a pass of `rows` rows allocates while it runs, whatever the context; logits are
+  // not counted.
   int64_t ScratchBytes(int64_t rows, int64_t threads) const;
 
   // Advances every session by its tokens. The caller has validated the works.

@@ -110,7 +110,7 @@ Engine::Impl::Impl(dsv::Checkpoint c, dsv::Transformer t, const dsv::Kernels& k,
   info.eos_token_id = static_cast<TokenId>(config.eos_token_id);
   info.has_mtp = transformer.has_mtp();
   block_bytes = dsv::BlockLayout(config, precision()).bytes();
-  tail_bytes = transformer.MaxTailBytes(precision(), info.has_mtp);
+  tail_bytes = dsv::MaxTailBytes(config, precision(), info.has_mtp);
   scratch_bytes = transformer.ScratchBytes(options.chunk, pool.size());
 }
 
