@@ -113,19 +113,29 @@ Result<std::optional<NamedSession>> StateStore::FindName(const std::string& name
 
 Result<bool> StateStore::Restore(std::span<const ChainKey> keys, std::span<const int32_t> tokens,
                                  const StoredTail& tail, SessionState& state) {
-  for (size_t i = 0; i < keys.size(); ++i) {
-    DSV_ASSIGN(std::optional<StoredBlock> stored, store_->Get(keys[i]));
-    if (!stored || stored->part_count() != PartsOf(layout_, nullptr).size() || !stored->Verify(0)) {
-      if (stored) store_->MarkDamaged(keys[i], "its checksum is wrong");
+  std::vector<std::shared_ptr<const StoredBlock>> views;
+  for (const ChainKey& key : keys) {
+    DSV_ASSIGN(std::optional<StoredBlock> stored, store_->Get(key));
+    if (!stored) return false;
+    if (stored->part_count() + 1 != layout_.parts().size()) {
+      store_->MarkDamaged(key, "it has another number of parts");
       return false;
     }
-    const auto view = std::make_shared<const StoredBlock>(*std::move(stored));
+    stored->Prefetch(0);
+    views.push_back(std::make_shared<const StoredBlock>(*std::move(stored)));
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!views[i]->Verify(0)) {
+      store_->MarkDamaged(keys[i], "its checksum is wrong");
+      return false;
+    }
     auto block = std::make_unique<RowBlock>();
     std::copy_n(tokens.begin() + static_cast<ptrdiff_t>(i) * kBlockTokens, kBlockTokens,
                 block->tokens.begin());
-    block->rows = const_cast<std::byte*>(view->part(0).data());
-    block->memory = view;
-    block->verify = [view, store = store_.get(), key = keys[i], damage = damage_](size_t part) {
+    block->rows = const_cast<std::byte*>(views[i]->part(0).data());
+    block->memory = views[i];
+    block->verify = [view = views[i], store = store_.get(), key = keys[i],
+                     damage = damage_](size_t part) {
       if (part == 0 || view->Verify(part)) return true;
       store->MarkDamaged(key, "its checksum is wrong");
       ++*damage;

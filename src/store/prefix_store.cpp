@@ -1,5 +1,8 @@
 #include "store/prefix_store.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -60,6 +63,13 @@ StoredBlock::StoredBlock(const ChainKey& key, std::vector<RecordPart> parts,
 std::span<const std::byte> StoredBlock::part(size_t index) const {
   DSV_CHECK(index < parts_.size());
   return {payload_ + offsets_[index], parts_[index].bytes};
+}
+
+void StoredBlock::Prefetch(size_t index) const {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part(index).data());
+  const uintptr_t first = begin / page * page;
+  madvise(reinterpret_cast<void*>(first), begin - first + part(index).size(), MADV_WILLNEED);
 }
 
 bool StoredBlock::Verify(size_t index) const {

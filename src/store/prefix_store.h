@@ -53,6 +53,8 @@ class StoredBlock {
   size_t part_count() const { return parts_.size(); }
   // Parts follow each other without gaps; the first byte is aligned to 64.
   std::span<const std::byte> part(size_t index) const;
+  // Starts reading the part from disk and does not wait for it.
+  void Prefetch(size_t index) const;
   // Reads the whole part. Until it said true the part may hold anything. If it says false, call
   // PrefixStore::MarkDamaged.
   bool Verify(size_t index) const;
