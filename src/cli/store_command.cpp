@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/line_reader.h"
 #include "cli/progress.h"
 #include "store/prefix_store.h"
 
@@ -19,7 +20,7 @@ namespace dsv::cli {
 namespace {
 
 struct StoreFlags {
-  std::string directory;
+  std::string directory = StateFile("store").string();
   bool as_json = false;
   bool drop = false;
   bool rebuild = false;
@@ -179,7 +180,9 @@ void AddStoreCommand(CLI::App& app, Action& action) {
   store->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Status (*run)(const StoreFlags&)) {
     CLI::App* command = store->add_subcommand(name, help);
-    command->add_option("DIR", flags->directory, "Directory of the store")->required();
+    command->add_option("DIR", flags->directory,
+                        "Directory of the store; default: dsv4/store in $XDG_STATE_HOME or "
+                        "~/.local/state");
     command->add_flag("--json", flags->as_json, "Print one JSON object instead of text");
     command->callback([&action, flags, run] { action = [flags, run] { return run(*flags); }; });
     return command;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs every "$ ... build/dsv4 ..." line of the README's console blocks and compares what it prints with
-# the transcript below it, digits aside (times and rates differ from run to run).
+# the transcript below it, digits and hexadecimal names aside (times, rates and fingerprints differ).
 #   readme.sh SOURCE_DIR BUILD_DIR
 set -u
 source=$1
@@ -8,10 +8,11 @@ build=$2
 cd "$source" || exit 1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export XDG_STATE_HOME=$work  # named sessions
 failed=0
 count=0
 
-mask() { sed -E 's/[0-9]+([.,:][0-9]+)*/N/g; s/ +/ /g; s/ $//'; }
+mask() { sed -E 's/\b[0-9a-f]{8,}\b/H/g; s/[0-9]+([.,:][0-9]+)*/N/g; s/ +/ /g; s/ $//'; }
 
 check() {
   [ -n "$command" ] || return 0
