@@ -86,6 +86,9 @@ Result<dsv4::Session> OpenSession(const dsv4::Engine& engine, const StoreFlags& 
   if (store.session.empty()) return engine.NewSession();
   auto session = engine.OpenSession(store.session, PromptProgress("reading again"));
   for (const std::string& note : engine.TakeStoreNotes()) fmt::print(stderr, "store: {}\n", note);
+  if (session && session->size() == 0 && store.branch) {
+    return Fail("session {}: expected a saved one to branch from, found none", store.session);
+  }
   return session;
 }
 

@@ -117,8 +117,10 @@ void AddRunCommand(CLI::App& app, Action& action) {
   const auto flags = std::make_shared<RunFlags>();
   AddModelFlags(*command, flags->model);
   AddStoreFlags(*command, flags->store);
-  command->add_flag("--branch", flags->store.branch,
-                    "Answer beside the session and leave it, and the store, as they are");
+  command
+      ->add_flag("--branch", flags->store.branch,
+                 "Answer beside the session and leave it, and the store, as they are")
+      ->needs(command->get_option("--session"));
   CLI::Option* prompt =
       command->add_option("-p,--prompt", flags->prompt, "The prompt")->type_name("TEXT");
   command->add_option("-f,--file", flags->file, "Text file with the prompt; default: stdin")
