@@ -46,6 +46,7 @@ struct EngineOptions {
   // Bytes for the state of all sessions and for scratch. 0: what the machine, the control group and
   // the resource limits of the process leave. Mapped weights do not count: they can be paged out.
   int64_t memory = 0;
+  bool count_operations = false;  // for Engine::operations
 };
 
 // Immutable; any thread may use it.
@@ -117,6 +118,13 @@ struct MemoryInfo {
   int64_t weights = 0;    // mapped
 };
 
+// Multiply-adds of an engine since it was opened; 0 without EngineOptions::count_operations.
+struct Operations {
+  int64_t linear = 0;      // weights with activations
+  int64_t attention = 0;   // queries with rows, their weights with rows
+  int64_t index_scan = 0;  // index queries with index keys
+};
+
 enum class LogitRows : uint8_t { kNone, kLast, kAll };
 
 class Session;
@@ -163,6 +171,7 @@ class Engine {
   const Tokenizer* tokenizer() const;  // null if the directory has no tokenizer.json
 
   MemoryInfo memory() const;
+  Operations operations() const;
 
   // Sampling defaults of generation_config.json.
   SamplingOptions default_sampling() const;

@@ -38,6 +38,7 @@ SparseAttention::Block SparseAttention::NextBlock(const OpContext& context, cons
   if (keeps && !is_new) return block;
   context.kernels.dot(rows, head_dim_, block.count, q_, head_dim_, heads_, head_dim_, block.logits,
                       block.stride);
+  context.Count(&OperationCounts::attention, block.count * heads_ * head_dim_);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
   for (int64_t h = 0; h < heads_; ++h) {
     float* logits = block.logits + h * block.stride;
@@ -74,6 +75,7 @@ void SparseAttention::Add(const OpContext& context, const float* rows, int64_t c
     }
     context.kernels.add_weighted_rows(block.logits, block.stride, heads_, rows, block.count,
                                       head_dim_, out_);
+    context.Count(&OperationCounts::attention, block.count * heads_ * head_dim_);
     added_ += block.count;
     rows += block.count * head_dim_;
     count -= block.count;

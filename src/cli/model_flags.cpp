@@ -1,5 +1,7 @@
 #include "cli/model_flags.h"
 
+#include <filesystem>
+
 #include "cli/interrupt.h"
 
 namespace dsv::cli {
@@ -21,12 +23,18 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->capture_default_str();
 }
 
-Result<dsv4::Engine> OpenEngine(const ModelFlags& flags) {
+std::string ModelName(const ModelFlags& flags) {
+  const std::filesystem::path path = std::filesystem::path(flags.directory).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, bool count_operations) {
   dsv4::EngineOptions options;
   options.threads = flags.threads;
   options.precision =
       flags.precision == "f32" ? dsv4::Precision::kF32 : dsv4::Precision::kReference;
   options.chunk = flags.chunk;
+  options.count_operations = count_operations;
   const InterruptShield shield;
   return dsv4::Engine::Open(flags.directory, options);
 }

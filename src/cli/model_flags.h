@@ -18,6 +18,9 @@ struct ModelFlags {
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
 
-Result<dsv4::Engine> OpenEngine(const ModelFlags& flags);
+// The name of the checkpoint's folder, for people.
+std::string ModelName(const ModelFlags& flags);
+
+Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, bool count_operations = false);
 
 }  // namespace dsv::cli

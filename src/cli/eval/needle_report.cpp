@@ -17,12 +17,6 @@ using Summaries = std::map<int64_t, LengthSummary>;
 
 double Percent(double share) { return 100 * share; }
 
-Status WriteText(const std::filesystem::path& path, const std::string& text) {
-  DSV_ASSIGN(AtomicFile file, AtomicFile::Create(path));
-  DSV_TRY(file.Write(text));
-  return file.Commit();
-}
-
 std::string Questions(const Summaries& summaries) {
   int64_t documents = 0;
   int64_t questions = 0;
@@ -39,15 +33,8 @@ std::string AccuracyChart(const std::string& title, const Summaries& summaries) 
                   .subtitle = Questions(summaries) + "; bars are 95 % confidence (Wilson)"};
   const int64_t low = summaries.begin()->first;
   const int64_t high = std::max(summaries.rbegin()->first, 2 * low);
-  chart.x = {.label = "length (tokens)",
-             .low = static_cast<double>(low) / 1.2,
-             .high = static_cast<double>(high) * 1.2,
-             .is_log = true,
-             .ticks = TokenTicks(low, high)};
-  chart.y = {.label = "right answers (%)", .low = 0, .high = 100};
-  for (int64_t i = 0; i <= 100; i += 20) {
-    chart.y.ticks.push_back({static_cast<double>(i), fmt::format("{}", i)});
-  }
+  chart.x = TokenAxis("length (tokens)", low, high);
+  chart.y = LinearAxis("right answers (%)", 100, [](double y) { return fmt::format("{:g}", y); });
   ChartSeries series{.name = "exact match"};
   for (const auto& [length, summary] : summaries) {
     if (summary.tally.total == 0) continue;
@@ -66,7 +53,7 @@ std::string DepthMap(const std::string& title, const Summaries& summaries) {
               .y_label = "depth in the document (%)"};
   for (const auto& [length, summary] : summaries) map.columns.push_back(ShortTokens(length));
   for (int64_t bin = 0; bin < kDepthBins; ++bin) {
-    map.rows.push_back(fmt::format("{:.0f}-{:.0f}", 100.0 * static_cast<double>(bin) / kDepthBins,
+    map.rows.push_back(fmt::format("{:g}-{:g}", 100.0 * static_cast<double>(bin) / kDepthBins,
                                    100.0 * static_cast<double>(bin + 1) / kDepthBins));
     std::vector<std::optional<HeatCell>>& row = map.cells.emplace_back();
     for (const auto& [length, summary] : summaries) {
@@ -108,12 +95,12 @@ Status WritePictures(const std::filesystem::path& folder, const std::string& tit
                      const std::vector<DocumentResult>& results) {
   const Summaries summaries = Summarize(results);
   if (summaries.empty()) return {};
-  DSV_TRY(WriteText(folder / "accuracy.svg", AccuracyChart(title, summaries)));
+  DSV_TRY(WriteFile(folder / "accuracy.svg", AccuracyChart(title, summaries)));
   const bool has_depths = std::any_of(summaries.begin(), summaries.end(), [](const auto& entry) {
     return !entry.second.by_depth.empty();
   });
   if (!has_depths) return {};
-  return WriteText(folder / "depth.svg", DepthMap(title, summaries));
+  return WriteFile(folder / "depth.svg", DepthMap(title, summaries));
 }
 
 }  // namespace dsv::cli

@@ -269,8 +269,7 @@ Result<Inputs> ReadInputs(const NeedlesFlags& flags) {
 // Runs what the file does not have yet, or everything; pictures follow every document.
 Result<std::vector<DocumentResult>> RunUnits(const NeedlesFlags& flags, const NeedleTest& test,
                                              const Inputs& inputs, const std::vector<Unit>& units) {
-  const std::string title = fmt::format(
-      "{}, {}", inputs.task.name, std::filesystem::path(flags.model.directory).filename().string());
+  const std::string title = inputs.task.name + ", " + ModelName(flags.model);
   std::vector<DocumentResult> results;
   std::optional<ResultsFile> file;
   if (!flags.out.empty()) {

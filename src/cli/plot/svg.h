@@ -63,7 +63,13 @@ struct HeatMap {
 };
 std::string HeatMapSvg(const HeatMap& map);
 
-// Ticks at the powers of two in [low, high], as 8K and 1M.
-std::vector<AxisTick> TokenTicks(int64_t low, int64_t high);
+// A logarithmic axis of tokens with ticks at the powers of two, as 8K and 1M, and some room beside
+// `low` and `high`.
+Axis TokenAxis(const std::string& label, int64_t low, int64_t high);
+// An axis from 0, or a logarithmic one from 1, 2 or 5 times a power of ten, not above `low`, to one
+// not below `high`. `format` makes the labels.
+using AxisFormat = std::string (*)(double value);
+Axis LinearAxis(const std::string& label, double high, AxisFormat format);
+Axis LogAxis(const std::string& label, double low, double high, AxisFormat format);
 
 }  // namespace dsv::cli
