@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace dsv::cli {
 namespace {
 
@@ -33,6 +35,17 @@ size_t InsertionPoint(std::string_view text, size_t from) {
   }
   while (from < text.size() && IsContinuation(text[from])) ++from;
   return from;
+}
+
+// Where text that was cut between any two tokens ends well: after a word, or where white space is
+// rare after a whole character.
+size_t EndOfLastWord(std::string_view text) {
+  constexpr size_t kLongestWord = 64;
+  size_t end = text.size();
+  while (end > 0 && text.size() - end < kLongestWord && !IsSpace(text[end - 1])) --end;
+  if (end == 0 || !IsSpace(text[end - 1])) return FindInvalidUtf8(text).value_or(text.size());
+  while (end > 0 && IsSpace(text[end - 1])) --end;
+  return end;
 }
 
 // Uniform numbers that are the same with every standard library.
@@ -195,13 +208,7 @@ Haystack::Piece Haystack::Cut(double at, int64_t tokens) const {
     piece.text.append(text_, static_cast<size_t>(begin), static_cast<size_t>(count));
     piece.ends.push_back(std::ssize(piece.text));
   }
-  // A word more than one token long would leave its head.
-  const auto last = std::find_if(piece.text.rbegin(), piece.text.rend(), IsSpace);
-  size_t size = last == piece.text.rend() ? piece.text.size()
-                                          : static_cast<size_t>(piece.text.rend() - last) - 1;
-  while (size > 0 && IsSpace(piece.text[size - 1])) --size;
-  while (size < piece.text.size() && IsContinuation(piece.text[size])) --size;
-  piece.text.resize(size);
+  piece.text.resize(EndOfLastWord(piece.text));
   while (!piece.ends.empty() && piece.ends.back() > std::ssize(piece.text)) piece.ends.pop_back();
   return piece;
 }

@@ -13,7 +13,7 @@
 namespace dsv::cli {
 namespace {
 
-constexpr double kWidth = 800;
+constexpr double kWidth = 820;
 constexpr double kTop = 64;
 constexpr double kLeft = 96;
 constexpr double kPlotWidth = 510;
