@@ -52,6 +52,7 @@ struct EngineOptions {
   std::string store{};
   int64_t store_bytes = 0;  // cap, beyond which the chains used least recently go; 0: none
   bool store_read_only = false;
+  bool count_operations = false;  // for Engine::operations
 };
 
 // Immutable; any thread may use it.
@@ -124,6 +125,13 @@ struct MemoryInfo {
   int64_t weights = 0;    // mapped
 };
 
+// Multiply-adds of an engine since it was opened; 0 without EngineOptions::count_operations.
+struct Operations {
+  int64_t linear = 0;      // weights with activations
+  int64_t attention = 0;   // queries with rows, their weights with rows
+  int64_t index_scan = 0;  // index queries with index keys
+};
+
 enum class LogitRows : uint8_t { kNone, kLast, kAll };
 
 class Session;
@@ -170,6 +178,7 @@ class Engine {
   const Tokenizer* tokenizer() const;  // null if the directory has no tokenizer.json
 
   MemoryInfo memory() const;
+  Operations operations() const;
 
   // Sampling defaults of generation_config.json.
   SamplingOptions default_sampling() const;

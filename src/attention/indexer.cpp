@@ -47,6 +47,7 @@ void IndexScorer::SetQueries(const OpContext& context, const float* iq, const fl
 
 void IndexScorer::Score(const OpContext& context, const RowStore& keys, int64_t begin,
                         int64_t count, float* scores) {
+  context.Count(&OperationCounts::index_scan, queries_ * heads_ * head_dim_ * count);
   if (context.reference()) {
     ScorePacked(context, keys.Stored(begin), count, scores);
   } else {

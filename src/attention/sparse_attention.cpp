@@ -41,6 +41,7 @@ SparseAttention::Block SparseAttention::NextBlock(const OpContext& context, cons
   if (keeps && !is_new) return block;
   context.kernels.dot(rows, head_dim_, block.count, q_ + range.first * head_dim_, head_dim_,
                       range.count, head_dim_, block.logits, block.stride);
+  context.Count(&OperationCounts::attention, block.count * range.count * head_dim_);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
   for (int64_t h = 0; h < range.count; ++h) {
     float* logits = block.logits + h * block.stride;
@@ -81,6 +82,7 @@ void SparseAttention::Add(const OpContext& context, const float* rows, int64_t c
     }
     context.kernels.add_weighted_rows(block.logits, block.stride, range.count, some, block.count,
                                       head_dim_, out_ + range.first * head_dim_);
+    context.Count(&OperationCounts::attention, block.count * range.count * head_dim_);
     done += block.count;
   }
 }

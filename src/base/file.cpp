@@ -104,4 +104,10 @@ Status AtomicFile::Commit() {
   return {};
 }
 
+Status WriteFile(const std::filesystem::path& path, std::string_view text) {
+  DSV_ASSIGN(AtomicFile file, AtomicFile::Create(path));
+  DSV_TRY(file.Write(text));
+  return file.Commit();
+}
+
 }  // namespace dsv

@@ -41,4 +41,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+// The whole of an AtomicFile in one call.
+Status WriteFile(const std::filesystem::path& path, std::string_view text);
+
 }  // namespace dsv

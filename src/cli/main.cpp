@@ -37,6 +37,8 @@ int Run(int argc, char** argv) {
   dsv::cli::AddDemoCommand(app, action);
   dsv::cli::AddInspectCommand(app, action);
   dsv::cli::AddScoreCommand(app, action);
+  dsv::cli::AddEvalCommand(app, action);
+  dsv::cli::AddFiguresCommand(app, action);
   dsv::cli::AddTokenizeCommand(app, action);
   dsv::cli::AddRenderCommand(app, action);
   dsv::cli::AddParseCommand(app, action);

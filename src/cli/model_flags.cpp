@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <map>
 
 #include "cli/flag_checks.h"
@@ -48,6 +49,11 @@ void AddModelFlags(CLI::App& command, ModelFlags& flags) {
       ->transform(CLI::AsSizeValue(false));
 }
 
+std::string ModelName(const ModelFlags& flags) {
+  const std::filesystem::path path = std::filesystem::path(flags.directory).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
 void AddStoreFlags(CLI::App& command, StoreFlags& flags) {
   command
       .add_option("--session", flags.session,
@@ -65,12 +71,14 @@ void AddStoreFlags(CLI::App& command, StoreFlags& flags) {
       ->transform(CLI::AsSizeValue(false));
 }
 
-Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store) {
+Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store,
+                                bool count_operations) {
   dsv4::EngineOptions options;
   options.threads = flags.threads;
   options.precision =
       flags.precision == "f32" ? dsv4::Precision::kF32 : dsv4::Precision::kReference;
   options.chunk = flags.chunk;
+  options.count_operations = count_operations;
   options.context = flags.context;
   options.memory = flags.memory;
   if (store.IsUsed()) {

@@ -31,9 +31,13 @@ struct StoreFlags {
 
 void AddModelFlags(CLI::App& command, ModelFlags& flags);
 
+// The name of the checkpoint's folder, for people.
+std::string ModelName(const ModelFlags& flags);
+
 void AddStoreFlags(CLI::App& command, StoreFlags& flags);
 
-Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store = {});
+Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store = {},
+                                bool count_operations = false);
 
 // The named session, or an empty one.
 Result<dsv4::Session> OpenSession(const dsv4::Engine& engine, const StoreFlags& store);

@@ -1,5 +1,4 @@
 // dsv4 score: logits of given tokens for programs, or the likelihood of a text for people.
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -11,18 +10,15 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/model_flags.h"
-#include "cli/progress.h"
 #include "cli/reply_printer.h"
 #include "cli/text_input.h"
+#include "cli/token_scores.h"
 #include "dsv4/dsv4.h"
 #include "io/safetensors.h"
 #include "tensor/number_formats.h"
 
 namespace dsv::cli {
 namespace {
-
-// The logits of at most this many tokens are in memory at once.
-constexpr int64_t kMaxScoreBlock = 1024;
 
 struct ScoreFlags {
   ModelFlags model;
@@ -56,30 +52,6 @@ Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   return tokens;
 }
 
-// Feeds all tokens and hands out the logits of each block: visit(first token, result).
-template <class Visitor>
-Status ForEachBlock(const dsv4::Engine& engine, const ScoreFlags& flags,
-                    const std::vector<int32_t>& tokens, Visitor&& visit) {
-  const int64_t limit = engine.info().max_position_embeddings;
-  if (static_cast<int64_t>(tokens.size()) > limit) {
-    return Fail("{}: expected at most {} tokens (max_position_embeddings), found {}",
-                flags.text.empty() ? flags.tokens : flags.text, limit, tokens.size());
-  }
-  DSV_ASSIGN(dsv4::Session session, engine.NewSession(flags.mtp));
-  Progress progress("scoring", "tokens", static_cast<int64_t>(tokens.size()));
-  const auto mtp = flags.mtp ? dsv4::LogitRows::kAll : dsv4::LogitRows::kNone;
-  const auto block = static_cast<size_t>(std::min(flags.model.chunk, kMaxScoreBlock));
-  for (size_t begin = 0; begin < tokens.size(); begin += block) {
-    const size_t count = std::min(block, tokens.size() - begin);
-    const dsv4::Work work{&session, std::span(tokens).subspan(begin, count), dsv4::LogitRows::kAll,
-                          mtp};
-    DSV_ASSIGN(const auto results, engine.Forward(std::span(&work, 1)));
-    DSV_TRY(visit(begin, results.front()));
-    progress.Update(static_cast<int64_t>(begin + count));
-  }
-  return {};
-}
-
 Status WriteLogits(const ScoreFlags& flags) {
   DSV_ASSIGN(const std::vector<int32_t> tokens, ReadTokens(flags.tokens));
   DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags.model));
@@ -99,16 +71,8 @@ Status WriteLogits(const ScoreFlags& flags) {
     if (!flags.mtp) return {};
     return writer.Append(1, std::as_bytes(std::span(result.mtp_logits)));
   };
-  DSV_TRY(ForEachBlock(engine, flags, tokens, write));
+  DSV_TRY(ForEachBlock(engine, {flags.model.chunk, flags.mtp, flags.tokens}, tokens, write));
   return writer.Commit();
-}
-
-// -log softmax(logits)[token]
-double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
-  const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - max);
-  return max + std::log(sum) - static_cast<double>(logits[static_cast<size_t>(token)]);
 }
 
 Status ScoreText(const ScoreFlags& flags) {
@@ -122,16 +86,9 @@ Status ScoreText(const ScoreFlags& flags) {
   // BOS stands before the text, so that its first token is predicted too.
   std::vector<int32_t> tokens{engine.info().bos_token_id};
   tokens.insert(tokens.end(), ids.begin(), ids.end());
-  const auto vocab = static_cast<size_t>(engine.info().vocab_size);
   double total = 0;
-  const auto add = [&](size_t begin, const dsv4::WorkLogits& result) -> Status {
-    const std::span<const float> logits = result.logits;
-    for (size_t i = 0; i * vocab < logits.size() && begin + i + 1 < tokens.size(); ++i) {
-      total += NegativeLogLikelihood(logits.subspan(i * vocab, vocab), tokens[begin + i + 1]);
-    }
-    return {};
-  };
-  DSV_TRY(ForEachBlock(engine, flags, tokens, add));
+  DSV_TRY(ForEachLikelihood(engine, {.chunk = flags.model.chunk, .source = flags.text}, tokens,
+                            [&](size_t, double loss) { total += loss; }));
   const double mean = total / static_cast<double>(ids.size());
   const Json answer{{"tokens", ids.size()},
                     {"bytes", text.size()},

@@ -76,6 +76,7 @@ void MatMul(const OpContext& context, LinearKind kind, std::span<const MatMulJob
       }
     }
   }
+  context.Count(&OperationCounts::linear, work);
   std::vector<std::vector<float>> scratch(static_cast<size_t>(context.pool.size()));
   const auto body = [&](int64_t i, int64_t worker) {
     RunPanel(context, kind, panels[static_cast<size_t>(i)], scratch[static_cast<size_t>(worker)]);

@@ -249,7 +249,8 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
     room -= count;
   }
   try {
-    const dsv::OpContext context{kernels, pool, precision()};
+    const dsv::OpContext context{kernels, pool, precision(),
+                                 options.count_operations ? &operations : nullptr};
     std::vector<dsv::WorkLogits> logits = transformer.Forward(context, pass);
     DSV_TRY(CheckDamage(works, index));
     for (size_t p = 0; p < pass.size(); ++p) {
@@ -415,6 +416,11 @@ MemoryInfo Engine::memory() const {
           .tail = impl_->tail_bytes,
           .scratch = impl_->scratch_bytes,
           .weights = WeightBytes(impl_->checkpoint)};
+}
+
+Operations Engine::operations() const {
+  const dsv::OperationCounts& counts = impl_->operations;
+  return {.linear = counts.linear, .attention = counts.attention, .index_scan = counts.index_scan};
 }
 
 Result<std::vector<WorkLogits>> Engine::Forward(std::span<const Work> works,

@@ -53,6 +53,7 @@ struct Engine::Impl {
   dsv::GenerationConfig generation;
   dsv::ThreadPool pool;
   std::mutex forward_mutex;  // one batch at a time uses the pool
+  dsv::OperationCounts operations;
 
   int64_t block_bytes = 0;
   int64_t tail_bytes = 0;                 // the most that one state has besides its blocks
