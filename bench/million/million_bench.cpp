@@ -3,10 +3,12 @@
 // but little else, and records what it costs as the context grows.
 //
 //   million_bench DIR [TOKENS] [SLICE]
+//   million_bench DIR profile [TOKENS...]   default: 4096 131072 1048576
 //
 // Makes DIR/model, keeps the state in DIR/store and adds a line to DIR/record.jsonl after each
 // slice. Stopped or killed, the same command goes on where it was. Ends with a checksum of the
-// logits that follow the last token, which no interruption may change.
+// logits that follow the last token, which no interruption may change. `profile` restores the
+// states at some lengths and says what a token costs there, by operator.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -190,12 +192,64 @@ Status Run(const std::filesystem::path& directory, int64_t tokens, int64_t slice
   return {};
 }
 
+void PrintCost(const char* what, const dsv4::Operations& before, const dsv4::Operations& after,
+               int64_t tokens) {
+  const auto n = static_cast<double>(tokens);
+  const auto row = [&](const char* op, double seconds, int64_t madds, int64_t bytes) {
+    fmt::print("  {:<8} {:<12} {:9.3f} ms/token  {:12.3f} M multiply-adds  {:10.3f} MB of rows\n",
+               what, op, 1e3 * seconds / n, 1e-6 * static_cast<double>(madds) / n,
+               1e-6 * static_cast<double>(bytes) / n);
+  };
+  const double scan = after.index_scan_seconds - before.index_scan_seconds;
+  const double csa = after.csa_seconds - before.csa_seconds;
+  const double hca = after.hca_seconds - before.hca_seconds;
+  row("index scan", scan, after.index_scan - before.index_scan, after.key_bytes - before.key_bytes);
+  row("HCA", hca, 0, after.hca_bytes - before.hca_bytes);
+  row("CSA, SWA", csa, 0, after.csa_bytes - before.csa_bytes);
+  row("attention", csa + hca, after.attention - before.attention, 0);
+  row("the rest", after.seconds - before.seconds - scan - csa - hca, after.linear - before.linear,
+      0);
+}
+
+Status Profile(const std::filesystem::path& directory, const std::vector<int64_t>& lengths) {
+  DSV_ASSIGN(const dsv4::Engine engine, dsv4::Engine::Open((directory / "model").string(),
+                                                           {.chunk = 512,
+                                                            .store = (directory / "store").string(),
+                                                            .store_read_only = true,
+                                                            .count_operations = true}));
+  for (const int64_t length : lengths) {
+    std::vector<dsv4::TokenId> text;
+    for (int64_t i = 0; i < length; ++i) text.push_back(TokenAt(i));
+    DSV_ASSIGN(dsv4::Session session, engine.NewSession());
+    DSV_ASSIGN(const dsv4::SyncReport report, session.Sync(text));
+    fmt::print("{} tokens ({} restored)\n", length, report.restored);
+    DSV_TRY(session.Append(std::span(text).first(1)));  // the first pass verifies rows
+    dsv4::Operations before = engine.operations();
+    for (size_t i = 0; i < 32; ++i) DSV_TRY(session.Append(std::span(text).subspan(i, 1)));
+    PrintCost("decode", before, engine.operations(), 32);
+    before = engine.operations();
+    DSV_TRY(session.Append(std::span(text).first(512)));
+    PrintCost("prefill", before, engine.operations(), 512);
+  }
+  return {};
+}
+
 }  // namespace
 }  // namespace dsv
 
 int main(int argc, char** argv) {
+  if (argc > 2 && std::string_view(argv[2]) == "profile") {
+    std::vector<int64_t> lengths;
+    for (int i = 3; i < argc; ++i) lengths.push_back(std::atoll(argv[i]));
+    if (lengths.empty()) lengths = {1 << 12, 1 << 17, 1 << 20};
+    const dsv4::Status status = dsv::Profile(argv[1], lengths);
+    if (!status) fmt::print(stderr, "error: {}\n", status.error().message);
+    return status ? 0 : 1;
+  }
   if (argc < 2 || argc > 4) {
-    std::fputs("usage: million_bench DIR [TOKENS] [SLICE]\n", stderr);
+    std::fputs(
+        "usage: million_bench DIR [TOKENS] [SLICE], or million_bench DIR profile [TOKENS...]\n",
+        stderr);
     return 2;
   }
   const int64_t tokens = argc > 2 ? std::atoll(argv[2]) : int64_t{1} << 20;

@@ -125,11 +125,21 @@ struct MemoryInfo {
   int64_t weights = 0;    // mapped
 };
 
-// Multiply-adds of an engine since it was opened; 0 without EngineOptions::count_operations.
+// What an engine has executed since it was opened; 0 without EngineOptions::count_operations.
 struct Operations {
+  // Multiply-adds.
   int64_t linear = 0;      // weights with activations
   int64_t attention = 0;   // queries with rows, their weights with rows
   int64_t index_scan = 0;  // index queries with index keys
+  // Stored bytes of the context that were read.
+  int64_t key_bytes = 0;
+  int64_t csa_bytes = 0;
+  int64_t hca_bytes = 0;
+  // Time of passes: choosing rows, attention of CSA (with SWA) and of HCA layers, everything.
+  double index_scan_seconds = 0;
+  double csa_seconds = 0;
+  double hca_seconds = 0;
+  double seconds = 0;
 };
 
 enum class LogitRows : uint8_t { kNone, kLast, kAll };

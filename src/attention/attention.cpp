@@ -121,6 +121,7 @@ Attention::Selection Attention::SelectRows(const OpContext& context, const Batch
   std::vector<float> w(static_cast<size_t>(batch.rows() * heads));
   indexer_->Queries(context, batch, qr, iq.data());
   indexer_->HeadWeights(context, x, batch.rows(), w.data());
+  const OperationTimer timer(context, &OperationCounts::index_scan_ns);
   for (size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& segment = batch.segments[i];
     indexer_->Select(context, segment, iq.data() + segment.row * width,
@@ -190,7 +191,11 @@ void Attention::AttendChosen(const OpContext& context, const Task& task, float* 
   for (int64_t t = task.first; t < task.end; ++t) {
     const std::vector<int64_t>& chosen = task.selected[t];
     rows.resize(chosen.size() * static_cast<size_t>(c));
-    if (!chosen.empty()) task.state.rows->Gather(context.kernels, chosen, rows.data());
+    if (!chosen.empty()) {
+      task.state.rows->Gather(context.kernels, chosen, rows.data());
+      context.Count(&OperationCounts::csa_bytes,
+                    std::ssize(chosen) * task.state.rows->format().bytes());
+    }
     const Window window = WindowOf(task, t);
     const int64_t offset = (t * config_.num_attention_heads + task.first_head) * c;
     SparseAttention query(task.q + offset, heads.count, c, window.count + std::ssize(chosen),
@@ -226,6 +231,7 @@ void Attention::AttendAll(const OpContext& context, const Task& task, float* o) 
       const int64_t end = std::min(begin + kTile, all);
       const int64_t slot = config_.sliding_window + begin;
       task.state.rows->Read(context.kernels, begin, end - begin, tile.data());
+      context.Count(&OperationCounts::hca_bytes, (end - begin) * task.state.rows->format().bytes());
       const int64_t shared = std::clamp<int64_t>(common - begin, 0, end - begin);
       (attention.*step)(context, tile.data(), shared, slot, {0, queries * per_query});
       // The last few rows, which only later queries see.
@@ -246,6 +252,8 @@ void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates
   const int64_t c = config_.head_dim;
   const int64_t heads = config_.num_attention_heads;
   const std::vector<float> sink = ExpandVector(weights_.attn_sink);
+  const OperationTimer timer(
+      context, kind_ == LayerKind::kHca ? &OperationCounts::hca_ns : &OperationCounts::csa_ns);
   for (size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& segment = batch.segments[i];
     const WindowRows window(context, states[i]->window, segment, window_rows + segment.row * c,

@@ -48,6 +48,7 @@ void IndexScorer::SetQueries(const OpContext& context, const float* iq, const fl
 void IndexScorer::Score(const OpContext& context, const RowStore& keys, int64_t begin,
                         int64_t count, float* scores) {
   context.Count(&OperationCounts::index_scan, queries_ * heads_ * head_dim_ * count);
+  context.Count(&OperationCounts::key_bytes, count * keys.format().bytes());
   if (context.reference()) {
     ScorePacked(context, keys.Stored(begin), count, scores);
   } else {

@@ -9,7 +9,6 @@
 #include <string>
 #include <utility>
 
-#include "base/file.h"
 #include "base/result.h"
 #include "checkpoint/verify.h"
 #include "checkpoint/weights.h"
@@ -52,28 +51,6 @@ int64_t WeightBytes(const dsv::Checkpoint& checkpoint) {
   checkpoint.ForEach(
       [&](const auto&, const dsv::TensorView& view, const auto&) { bytes += view.Bytes(); });
   return bytes;
-}
-
-// Names everything that a state depends on besides its tokens. Weights are named by what their
-// files say of themselves: reading all of them would take longer than starting does.
-std::string StoreIdentity(const dsv::Checkpoint& checkpoint, dsv::Precision precision,
-                          const char* isa) {
-  std::string weights;
-  for (const dsv::SafetensorsFile& shard : checkpoint.shards()) {
-    std::error_code error;
-    const auto time = std::filesystem::last_write_time(shard.path(), error);
-    weights += fmt::format("{} {} {}\n", shard.path().filename().string(),
-                           std::filesystem::file_size(shard.path(), error),
-                           time.time_since_epoch().count());
-  }
-  checkpoint.ForEach([&](const std::string& name, const dsv::TensorView& view, const auto&) {
-    weights += fmt::format("{} {} {}\n", name, dsv::DTypeName(view.dtype), view.Bytes());
-  });
-  weights += dsv::ReadFile(checkpoint.directory() / "config.json").value_or("");
-  return fmt::format("model {} {}, precision {}, {}, rows 1",
-                     std::filesystem::absolute(checkpoint.directory()).filename().string(),
-                     Hex(dsv::RootKey(weights)).substr(0, 16),
-                     precision == dsv::Precision::kF32 ? "f32" : "reference", isa);
 }
 
 bool HasNan(std::span<const float> logits) {
@@ -251,6 +228,7 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   try {
     const dsv::OpContext context{kernels, pool, precision(),
                                  options.count_operations ? &operations : nullptr};
+    const dsv::OperationTimer timer(context, &dsv::OperationCounts::pass_ns);
     std::vector<dsv::WorkLogits> logits = transformer.Forward(context, pass);
     DSV_TRY(CheckDamage(works, index));
     for (size_t p = 0; p < pass.size(); ++p) {
@@ -338,10 +316,11 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   if (!options.store.empty()) {
     const dsv::StoreOptions store{.max_bytes = static_cast<uint64_t>(options.store_bytes),
                                   .read_only = options.store_read_only};
-    DSV_ASSIGN(impl->store, dsv::StateStore::Open(
-                                options.store, store,
-                                StoreIdentity(impl->checkpoint, impl->precision(), kernels->name),
-                                dsv::BlockLayout(impl->transformer.config(), impl->precision())));
+    DSV_ASSIGN(impl->store,
+               dsv::StateStore::Open(
+                   options.store, store,
+                   dsv::StateIdentity(impl->checkpoint, impl->precision(), kernels->name),
+                   dsv::BlockLayout(impl->transformer.config(), impl->precision())));
   }
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
   for (const int64_t id : impl->generation.eos_token_ids) {
@@ -420,7 +399,17 @@ MemoryInfo Engine::memory() const {
 
 Operations Engine::operations() const {
   const dsv::OperationCounts& counts = impl_->operations;
-  return {.linear = counts.linear, .attention = counts.attention, .index_scan = counts.index_scan};
+  const auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
+  return {.linear = counts.linear,
+          .attention = counts.attention,
+          .index_scan = counts.index_scan,
+          .key_bytes = counts.key_bytes,
+          .csa_bytes = counts.csa_bytes,
+          .hca_bytes = counts.hca_bytes,
+          .index_scan_seconds = seconds(counts.index_scan_ns),
+          .csa_seconds = seconds(counts.csa_ns),
+          .hca_seconds = seconds(counts.hca_ns),
+          .seconds = seconds(counts.pass_ns)};
 }
 
 Result<std::vector<WorkLogits>> Engine::Forward(std::span<const Work> works,

@@ -1,9 +1,14 @@
 #include "runtime/state_store.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
+#include "base/file.h"
 #include "cache/tail_codec.h"
 
 namespace dsv {
@@ -37,6 +42,25 @@ std::vector<ChainKey> StoredChain(const PrefixStore& store, const ChainKey& root
 }
 
 }  // namespace
+
+std::string StateIdentity(const Checkpoint& checkpoint, Precision precision, const char* isa) {
+  std::string weights;
+  for (const SafetensorsFile& shard : checkpoint.shards()) {
+    std::error_code error;
+    const auto time = std::filesystem::last_write_time(shard.path(), error);
+    weights += fmt::format("{} {} {}\n", shard.path().filename().string(),
+                           std::filesystem::file_size(shard.path(), error),
+                           time.time_since_epoch().count());
+  }
+  checkpoint.ForEach([&](const std::string& name, const TensorView& view, const auto&) {
+    weights += fmt::format("{} {} {}\n", name, DTypeName(view.dtype), view.Bytes());
+  });
+  weights += ReadFile(checkpoint.directory() / "config.json").value_or("");
+  return fmt::format("model {} {}, precision {}, {}, rows 1",
+                     std::filesystem::absolute(checkpoint.directory()).filename().string(),
+                     Hex(RootKey(weights)).substr(0, 16),
+                     precision == Precision::kF32 ? "f32" : "reference", isa);
+}
 
 StateStore::StateStore(std::unique_ptr<PrefixStore> store, std::string identity, BlockLayout layout)
     : store_(std::move(store)),

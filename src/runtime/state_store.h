@@ -14,9 +14,15 @@
 #include "base/result.h"
 #include "cache/row_blocks.h"
 #include "cache/session_state.h"
+#include "io/checkpoint.h"
 #include "store/prefix_store.h"
 
 namespace dsv {
+
+// Names everything that a state depends on besides its tokens. Weights are named by what their
+// files say of themselves, time of change included: reading all of them would take longer than
+// starting does.
+std::string StateIdentity(const Checkpoint& checkpoint, Precision precision, const char* isa);
 
 // Which tokens of a session are in the store, so that saving it again starts there.
 struct SavedPrefix {
