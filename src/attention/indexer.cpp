@@ -14,8 +14,8 @@ namespace dsv {
 namespace {
 
 constexpr int64_t kCsaRatio = 4;
-// Queries that share the expansion of a key.
-constexpr int64_t kQueryBlock = 32;
+// Queries that share the expansion of a key, at most.
+constexpr int64_t kQueryBlock = 64;
 
 int64_t VisibleRows(int64_t position) { return (position + 1) / kCsaRatio; }
 
@@ -149,10 +149,11 @@ void Indexer::SelectBlock(const OpContext& context, const Segment& segment, int6
 
 void Indexer::Select(const OpContext& context, const Segment& segment, const float* iq,
                      const float* w, const RowStore& keys, std::vector<int64_t>* selected) const {
-  const int64_t blocks = (segment.rows + kQueryBlock - 1) / kQueryBlock;
+  const int64_t size = std::clamp<int64_t>(segment.rows / context.pool.size(), 1, kQueryBlock);
+  const int64_t blocks = (segment.rows + size - 1) / size;
   context.pool.ParallelFor(blocks, [&](int64_t block, int64_t) {
-    const int64_t first = block * kQueryBlock;
-    const int64_t count = std::min(kQueryBlock, segment.rows - first);
+    const int64_t first = block * size;
+    const int64_t count = std::min(size, segment.rows - first);
     const int64_t visible = VisibleRows(segment.position + first + count - 1);
     if (visible > top_k_) {
       SelectBlock(context, segment, first, count, iq, w, keys, selected);

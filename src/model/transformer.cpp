@@ -66,7 +66,7 @@ int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) 
   const int64_t thread =
       (1 << 20) + 16 * config.num_attention_heads * 64 + 64 * c + (config.index_topk + 64) * c +
       16 * widest +
-      32 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
+      64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
   return rows * (common + std::max(attention, moe)) + config.sliding_window * c + threads * thread;
 }
 
