@@ -287,6 +287,39 @@ TEST(Indexer, SelectsTheLargestScores) {
   }
 }
 
+// So many keys that few queries share them out among the threads.
+TEST(Indexer, ThreadsChangeNoSelection) {
+  constexpr int64_t kHeads = 2;
+  constexpr int64_t kWidth = 32;
+  constexpr int64_t kKeys = 3000;
+  const IndexerWeights weights;
+  const std::vector<float> frequencies;
+  const Indexer indexer(weights, IndexConfig(kHeads, kWidth, 100), frequencies);
+  auto keys = RandomFloats(kKeys * kWidth, 1);
+  for (float& value : keys) value = std::round(value * 2);
+  Rows32 store(Precision::kF32);
+  for (int64_t s = 0; s < kKeys; ++s) store.rows.Append(keys.data() + s * kWidth);
+  for (const int64_t rows : {1, 2, 5}) {
+    auto iq = RandomFloats(static_cast<size_t>(rows * kHeads * kWidth), 2);
+    for (float& value : iq) value = std::round(value * 2) / 2;
+    const auto w = RandomFloats(static_cast<size_t>(rows * kHeads), 3);
+    const Segment segment{0, rows, 4 * kKeys - rows};
+    for (const int64_t threads : {1, 2, 3, 8}) {
+      const Context context(Precision::kF32, threads);
+      std::vector<std::vector<int64_t>> selected(static_cast<size_t>(rows));
+      indexer.Select(context.op, segment, iq.data(), w.data(), store.rows, selected.data());
+      for (int64_t t = 0; t < rows; ++t) {
+        const auto query = iq.begin() + t * kHeads * kWidth;
+        const auto scores = Scores({query, query + kHeads * kWidth},
+                                   {w.begin() + t * kHeads, w.begin() + (t + 1) * kHeads}, keys,
+                                   kWidth, (segment.position + t + 1) / 4);
+        ASSERT_EQ(selected[static_cast<size_t>(t)], reference::TopK(scores, 100))
+            << threads << " threads, query " << t << " of " << rows;
+      }
+    }
+  }
+}
+
 TEST(IndexScorer, RoundsEveryStepAndKeepsNegativeScores) {
   const Context context(Precision::kReference);
   constexpr int64_t kWidth = 32;

@@ -16,6 +16,8 @@ namespace {
 constexpr int64_t kCsaRatio = 4;
 // Queries that share the expansion of a key, at most.
 constexpr int64_t kQueryBlock = 64;
+// Blocks of keys that are worth a task of their own.
+constexpr int64_t kTilesPerTask = 16;
 
 int64_t VisibleRows(int64_t position) { return (position + 1) / kCsaRatio; }
 
@@ -125,44 +127,59 @@ void Indexer::HeadWeights(const OpContext& context, const float* x, int64_t rows
   if (context.reference()) RoundBf16Row(w, rows * heads_);
 }
 
-void Indexer::SelectBlock(const OpContext& context, const Segment& segment, int64_t first,
-                          int64_t count, const float* iq, const float* w, const RowStore& keys,
-                          std::vector<int64_t>* selected) const {
+void Indexer::Scan(const OpContext& context, const Segment& segment, const Part& part,
+                   const float* iq, const float* w, const RowStore& keys,
+                   std::vector<TopK>& top) const {
   const int64_t tile = keys.rows_per_block();
   IndexScorer scorer(heads_, head_dim_);
-  scorer.SetQueries(context, iq + first * heads_ * head_dim_, w + first * heads_, count);
-  std::vector<float> scores(static_cast<size_t>(count * tile));
-  std::vector<TopK> top(static_cast<size_t>(count), TopK(top_k_));
-  const int64_t visible = VisibleRows(segment.position + first + count - 1);
-  for (int64_t begin = 0; begin < visible; begin += tile) {
-    const int64_t end = std::min(begin + tile, visible);
+  scorer.SetQueries(context, iq + part.first * heads_ * head_dim_, w + part.first * heads_,
+                    part.count);
+  std::vector<float> scores(static_cast<size_t>(part.count * tile));
+  top.assign(static_cast<size_t>(part.count), TopK(top_k_));
+  for (int64_t begin = part.begin_key; begin < part.end_key; begin += tile) {
+    const int64_t end = std::min(begin + tile, part.end_key);
     scorer.Score(context, keys, begin, end - begin, scores.data());
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t seen = std::min(end, VisibleRows(segment.position + first + i)) - begin;
+    for (int64_t i = 0; i < part.count; ++i) {
+      const int64_t visible = VisibleRows(segment.position + part.first + i);
+      const int64_t seen = std::min(end, visible) - begin;
       if (seen > 0) {
         top[static_cast<size_t>(i)].Offer(scores.data() + i * (end - begin), seen, begin);
       }
     }
   }
-  for (int64_t i = 0; i < count; ++i) top[static_cast<size_t>(i)].Finish(selected[first + i]);
 }
 
 void Indexer::Select(const OpContext& context, const Segment& segment, const float* iq,
                      const float* w, const RowStore& keys, std::vector<int64_t>* selected) const {
-  const int64_t size = std::clamp<int64_t>(segment.rows / context.pool.size(), 1, kQueryBlock);
+  const int64_t threads = context.pool.size();
+  const int64_t size = std::clamp<int64_t>(segment.rows / threads, 1, kQueryBlock);
   const int64_t blocks = (segment.rows + size - 1) / size;
-  context.pool.ParallelFor(blocks, [&](int64_t block, int64_t) {
-    const int64_t first = block * size;
+  // With few queries the keys are shared out among the threads too.
+  const int64_t tiles = VisibleRows(segment.position + segment.rows - 1) / keys.rows_per_block();
+  const int64_t splits = std::clamp<int64_t>(tiles / kTilesPerTask, 1, (threads - 1) / blocks + 1);
+  std::vector<std::vector<TopK>> top(static_cast<size_t>(blocks * splits));
+  context.pool.ParallelFor(blocks * splits, [&](int64_t task, int64_t) {
+    const int64_t first = task / splits * size;
     const int64_t count = std::min(size, segment.rows - first);
     const int64_t visible = VisibleRows(segment.position + first + count - 1);
-    if (visible > top_k_) {
-      SelectBlock(context, segment, first, count, iq, w, keys, selected);
-      return;
-    }
-    for (int64_t i = first; i < first + count; ++i) {
+    if (visible <= top_k_) return;
+    const int64_t tile = keys.rows_per_block();
+    const int64_t range = (visible + splits * tile - 1) / (splits * tile) * tile;
+    const int64_t begin = std::min(task % splits * range, visible);
+    const Part part{first, count, begin, std::min(begin + range, visible)};
+    Scan(context, segment, part, iq, w, keys, top[static_cast<size_t>(task)]);
+  });
+  context.pool.ParallelFor(segment.rows, [&](int64_t i, int64_t) {
+    const auto parts =
+        std::span(top).subspan(static_cast<size_t>(i / size * splits), static_cast<size_t>(splits));
+    const auto query = static_cast<size_t>(i % size);
+    if (parts.front().empty()) {  // all rows fit
       selected[i].resize(static_cast<size_t>(VisibleRows(segment.position + i)));
       std::iota(selected[i].begin(), selected[i].end(), 0);
+      return;
     }
+    for (size_t p = 1; p < parts.size(); ++p) parts.front()[query].Merge(parts[p][query]);
+    parts.front()[query].Finish(selected[i]);
   });
 }
 

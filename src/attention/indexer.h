@@ -66,9 +66,16 @@ class Indexer {
               const RowStore& keys, std::vector<int64_t>* selected) const;
 
  private:
-  void SelectBlock(const OpContext& context, const Segment& segment, int64_t first, int64_t count,
-                   const float* iq, const float* w, const RowStore& keys,
-                   std::vector<int64_t>* selected) const;
+  // Queries [first, first + count) of a segment and keys [begin_key, end_key).
+  struct Part {
+    int64_t first;
+    int64_t count;
+    int64_t begin_key;
+    int64_t end_key;
+  };
+  // The best keys of a part for each of its queries.
+  void Scan(const OpContext& context, const Segment& segment, const Part& part, const float* iq,
+            const float* w, const RowStore& keys, std::vector<TopK>& top) const;
 
   const IndexerWeights& weights_;
   int64_t heads_;

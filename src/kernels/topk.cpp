@@ -41,6 +41,10 @@ void TopK::Offer(const float* scores, int64_t count, int64_t first) {
   }
 }
 
+void TopK::Merge(const TopK& other) {
+  keys_.insert(keys_.end(), other.keys_.begin(), other.keys_.end());
+}
+
 void TopK::Prune() {
   if (static_cast<int64_t>(keys_.size()) <= k_) return;
   const auto last = keys_.begin() + (k_ - 1);

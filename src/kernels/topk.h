@@ -20,6 +20,9 @@ class TopK {
   // calls.
   void Offer(const float* scores, int64_t count, int64_t first);
 
+  // Takes over what another selection of as many was offered: other indices.
+  void Merge(const TopK& other);
+
   // The chosen indices, ascending: min(k, offered) of them. Ends the selection until Clear.
   void Finish(std::vector<int64_t>& indices);
 

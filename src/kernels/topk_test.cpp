@@ -27,6 +27,20 @@ std::vector<int64_t> Select(const std::vector<float>& scores, int64_t k, int64_t
   return indices;
 }
 
+// Few distinct values, so that ties at the cut are the rule; special values in between.
+std::vector<float> RandomScores(std::mt19937& random, size_t n) {
+  std::vector<float> scores(n);
+  for (float& score : scores) {
+    const auto pick = static_cast<uint32_t>(random() % 40);
+    score = pick == 0   ? kNan
+            : pick == 1 ? kInf
+            : pick == 2 ? -kInf
+            : pick == 3 ? -0.0F
+                        : static_cast<float>(static_cast<int>(pick) - 20) / 4.0F;
+  }
+  return scores;
+}
+
 TEST(TopK, TiesGoToTheLowerIndex) {
   EXPECT_EQ(Select({1, 2, 2, 2, 0}, 2, 5), (std::vector<int64_t>{1, 2}));
   EXPECT_EQ(Select({0, 0, 0, 0}, 3, 1), (std::vector<int64_t>{0, 1, 2}));
@@ -42,24 +56,27 @@ TEST(TopK, NanLosesToEverything) {
   EXPECT_EQ(Select({kNan, kNan, kNan}, 2, 3), (std::vector<int64_t>{0, 1}));
 }
 
+TEST(TopK, MergedPartsAreTheWhole) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 50; ++round) {
+    const std::vector<float> scores = RandomScores(random, 400);
+    for (const int64_t k : {1, 7, 100, 500}) {
+      TopK front(k);
+      TopK back(k);
+      front.Offer(scores.data(), 150, 0);
+      back.Offer(scores.data() + 150, 250, 150);
+      front.Merge(back);
+      std::vector<int64_t> indices;
+      front.Finish(indices);
+      ASSERT_EQ(indices, Select(scores, k, 400)) << k;
+    }
+  }
+}
+
 TEST(TopK, TakesAllWhenTheyFit) {
   EXPECT_EQ(Select({3, 1, 2}, 3, 2), (std::vector<int64_t>{0, 1, 2}));
   EXPECT_EQ(Select({3, 1}, 100, 1), (std::vector<int64_t>{0, 1}));
   EXPECT_TRUE(Select({}, 4, 1).empty());
-}
-
-// Few distinct values, so that ties at the cut are the rule; special values in between.
-std::vector<float> RandomScores(std::mt19937& random, size_t n) {
-  std::vector<float> scores(n);
-  for (float& score : scores) {
-    const auto pick = static_cast<uint32_t>(random() % 40);
-    score = pick == 0   ? kNan
-            : pick == 1 ? kInf
-            : pick == 2 ? -kInf
-            : pick == 3 ? -0.0F
-                        : static_cast<float>(static_cast<int>(pick) - 20) / 4.0F;
-  }
-  return scores;
 }
 
 TEST(TopK, EqualsASortForAnyPieces) {
