@@ -34,8 +34,8 @@ struct ModelMeasurement {
   std::vector<FigureSeries> flops;  // formula and counted in turn: all, linear, attention, index
 };
 
-// Reads `context` tokens with the model and stops at every context of the figures on the way. 0: 64K,
-// or the longest session if that is less.
+// Reads `context` tokens with the model and stops at every context of the figures on the way. 0:
+// 64K, or the longest session if that is less.
 Result<ModelMeasurement> MeasureModel(const ModelFlags& flags, int64_t context);
 
 }  // namespace dsv::cli
