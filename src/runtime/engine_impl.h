@@ -55,9 +55,9 @@ struct Engine::Impl {
   dsv::OperationCounts operations;
 
   int64_t block_bytes = 0;
-  int64_t tail_bytes = 0;                 // the most that one state has besides its blocks
-  int64_t scratch_bytes = 0;              // of one pass
-  dsv::MemoryLimit memory;                // for all sessions and scratch together
+  int64_t tail_bytes = 0;     // the most that one state has besides its blocks
+  int64_t scratch_bytes = 0;  // of one pass
+  dsv::MemoryLimit memory;    // for all sessions and scratch together
   std::shared_ptr<dsv::BlockCount> held;  // bytes of all blocks and tails of sessions and snapshots
 
   std::mutex published_mutex;
