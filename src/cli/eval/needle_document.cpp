@@ -132,9 +132,9 @@ struct Insertion {
   size_t at = 0;  // in the haystack's text
 };
 
-int64_t ByteAtDepth(const Haystack::Piece& piece, double depth) {
+size_t ByteAtDepth(const Haystack::Piece& piece, double depth) {
   const auto token = static_cast<size_t>(depth * static_cast<double>(piece.ends.size()));
-  return piece.ends[std::min(token, piece.ends.size() - 1)];
+  return static_cast<size_t>(piece.ends[std::min(token, piece.ends.size() - 1)]);
 }
 
 Result<std::vector<Insertion>> DrawFacts(const NeedleTask& task, const NeedleOptions& options,
@@ -164,6 +164,27 @@ Result<std::vector<Insertion>> DrawFacts(const NeedleTask& task, const NeedleOpt
     }
   }
   return insertions;
+}
+
+// Makes the text, and depths of places out of depths that were wanted.
+void Insert(const Haystack::Piece& piece, std::vector<Insertion>& insertions,
+            NeedleDocument& document) {
+  for (Insertion& insertion : insertions) {
+    insertion.at = InsertionPoint(piece.text, ByteAtDepth(piece, insertion.needle->depth));
+  }
+  std::stable_sort(insertions.begin(), insertions.end(),
+                   [](const Insertion& a, const Insertion& b) { return a.at < b.at; });
+  size_t done = 0;
+  for (const Insertion& insertion : insertions) {
+    document.text.append(piece.text, done, insertion.at - done);
+    done = insertion.at;
+    insertion.needle->depth = static_cast<double>(document.text.size());
+    document.text += insertion.fact;
+  }
+  document.text.append(piece.text, done);
+  for (const Insertion& insertion : insertions) {
+    insertion.needle->depth /= static_cast<double>(document.text.size());
+  }
 }
 
 }  // namespace
@@ -229,23 +250,7 @@ Result<NeedleDocument> BuildDocument(const NeedleTask& task, const Haystack& hay
     return Fail("length: expected room for text beside {} facts and distractors, found {} tokens",
                 insertions.size(), options.tokens);
   }
-  for (Insertion& insertion : insertions) {
-    insertion.at = InsertionPoint(piece.text,
-                                  static_cast<size_t>(ByteAtDepth(piece, insertion.needle->depth)));
-  }
-  std::stable_sort(insertions.begin(), insertions.end(),
-                   [](const Insertion& a, const Insertion& b) { return a.at < b.at; });
-  size_t done = 0;
-  for (const Insertion& insertion : insertions) {
-    document.text.append(piece.text, done, insertion.at - done);
-    done = insertion.at;
-    insertion.needle->depth = static_cast<double>(document.text.size());
-    document.text += insertion.fact;
-  }
-  document.text.append(piece.text, done);
-  for (std::vector<Needle>* list : {&document.facts, &document.distractors}) {
-    for (Needle& needle : *list) needle.depth /= static_cast<double>(document.text.size());
-  }
+  Insert(piece, insertions, document);
   return document;
 }
 

@@ -25,8 +25,8 @@ namespace {
 struct FiguresFlags {
   ModelFlags model;
   std::string out;
-  std::string context = "64K";
-  double memory_gb = 1;
+  std::string context;
+  double budget_gb = 1;
 };
 
 // A picture and its numbers.
@@ -113,7 +113,7 @@ std::string Shares(const std::vector<FigureSeries>& series) {
                      100 * last(1) / last(0), 100 * last(2) / last(0));
 }
 
-Figure CacheFigure(int64_t memory) {
+Figure CacheFigure(int64_t budget) {
   constexpr KvFormat kFormat = KvFormat::kPacked;
   Figure figure{.name = "kv",
                 .title = "Cache over context",
@@ -131,8 +131,8 @@ Figure CacheFigure(int64_t memory) {
       FormulaSeries("V4-Pro", [&](int64_t tokens) { return KvBytes(pro, kFormat, tokens); }));
   figure.series.push_back(
       FormulaSeries("V4-Flash", [&](int64_t tokens) { return KvBytes(flash, kFormat, tokens); }));
-  figure.series.push_back({"V4-Pro, held", true, HeldBytes(pro, memory)});
-  figure.series.push_back({"V4-Flash, held", true, HeldBytes(flash, memory)});
+  figure.series.push_back({"V4-Pro, held", true, HeldBytes(pro, budget)});
+  figure.series.push_back({"V4-Flash, held", true, HeldBytes(flash, budget)});
   figure.subtitle =
       "Lines are formulas, marks what this engine allocates; " + Shares(figure.series);
   return figure;
@@ -160,9 +160,13 @@ Figure WorkFigure() {
 }
 
 Status WriteModelFigures(const FiguresFlags& flags) {
-  const auto context = ParseTokens(flags.context);
-  if (!context) return Fail("--context: {}", context.error().message);
-  DSV_ASSIGN(ModelMeasurement measured, MeasureModel(flags.model, *context));
+  int64_t context = 0;
+  if (!flags.context.empty()) {
+    const auto parsed = ParseTokens(flags.context);
+    if (!parsed) return Fail("--context: {}", parsed.error().message);
+    context = *parsed;
+  }
+  DSV_ASSIGN(ModelMeasurement measured, MeasureModel(flags.model, context));
   const std::string model = ModelName(flags.model);
   DSV_TRY(Write(flags, {.name = "model-kv",
                         .title = "Cache over context: " + model,
@@ -187,7 +191,7 @@ Status Run(const FiguresFlags& flags) {
   std::error_code error;
   std::filesystem::create_directories(flags.out, error);
   if (error) return Fail("{}: cannot create: {}", flags.out, error.message());
-  DSV_TRY(Write(flags, CacheFigure(static_cast<int64_t>(flags.memory_gb * 1e9))));
+  DSV_TRY(Write(flags, CacheFigure(static_cast<int64_t>(flags.budget_gb * 1e9))));
   DSV_TRY(Write(flags, WorkFigure()));
   if (!flags.model.directory.empty()) DSV_TRY(WriteModelFigures(flags));
   return CheckStandardOutput();
@@ -205,13 +209,15 @@ void AddFiguresCommand(CLI::App& app, Action& action) {
   command->add_option("--out", flags->out, "Folder for SVG and CSV files")
       ->required()
       ->type_name("DIR");
-  command->add_option("--context", flags->context, "Tokens to read with the checkpoint: 64K, 1M")
-      ->type_name("TOKENS")
-      ->capture_default_str();
   command
-      ->add_option("--cache-memory", flags->memory_gb,
-                   "Memory in GB for the caches of V4-Pro and V4-Flash, one after the other; 1M "
-                   "tokens take 5.3")
+      ->add_option("--context", flags->context,
+                   "Tokens to read with the checkpoint (64K, 1M); default: 64K, or the longest "
+                   "session if that is less")
+      ->type_name("TOKENS");
+  command
+      ->add_option("--budget", flags->budget_gb,
+                   "GB of memory to allocate caches of V4-Pro and V4-Flash in, one after the "
+                   "other; 1M tokens take 5.3")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   command->callback([&action, flags] { action = [flags] { return Run(*flags); }; });

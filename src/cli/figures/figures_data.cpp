@@ -13,6 +13,8 @@
 namespace dsv::cli {
 namespace {
 
+constexpr int64_t kDefaultContext = 65536;
+
 // Operations of one token, 2 for a multiply-add.
 struct TokenFlops {
   int64_t linear = 0;
@@ -60,7 +62,7 @@ std::vector<int64_t> FigureContexts() {
   return contexts;
 }
 
-std::vector<FigurePoint> HeldBytes(const ModelConfig& config, int64_t memory) {
+std::vector<FigurePoint> HeldBytes(const ModelConfig& config, int64_t budget) {
   RowBlocks blocks(BlockLayout(config, Precision::kReference).bytes());
   const RowFormat format =
       RowFormat::Main(Precision::kReference, config.head_dim, config.qk_rope_head_dim);
@@ -71,7 +73,7 @@ std::vector<FigurePoint> HeldBytes(const ModelConfig& config, int64_t memory) {
   const std::vector<int32_t> tokens(static_cast<size_t>(kBlockTokens));
   std::vector<FigurePoint> points;
   for (const int64_t context : FigureContexts()) {
-    if (KvBytes(config, KvFormat::kPacked, context) > memory) break;
+    if (KvBytes(config, KvFormat::kPacked, context) > budget) break;
     while (blocks.tokens() < context) blocks.Advance(tokens);
     points.push_back({context, static_cast<double>(blocks.Bytes() + windows +
                                                    CompressorStateBytes(config, context))});
@@ -82,7 +84,12 @@ std::vector<FigurePoint> HeldBytes(const ModelConfig& config, int64_t memory) {
 Result<ModelMeasurement> MeasureModel(const ModelFlags& flags, int64_t context) {
   DSV_ASSIGN(const ModelConfig config, LoadConfig(flags.directory));
   DSV_ASSIGN(const dsv4::Engine engine, OpenEngine(flags, {}, /*count_operations=*/true));
-  context = std::min(context, engine.memory().context);
+  const int64_t longest = engine.memory().context;
+  if (context == 0) context = std::min(kDefaultContext, longest);
+  if (context < FigureContexts().front() || context > longest) {
+    return Fail("--context: expected {} to {} tokens (the longest session), found {}",
+                FigureContexts().front(), longest, context);
+  }
   DSV_ASSIGN(dsv4::Session session, engine.NewSession());
   const int64_t active = CountParameters(config, DraftKind::kNone).active;
   const KvFormat format = KvFormat::kPacked;
@@ -108,10 +115,6 @@ Result<ModelMeasurement> MeasureModel(const ModelFlags& flags, int64_t context) 
     result.bytes[0].points.push_back(
         {tokens, static_cast<double>(KvBytes(config, format, tokens))});
     result.bytes[1].points.push_back({tokens, static_cast<double>(session.state_bytes())});
-  }
-  if (result.bytes[0].points.empty()) {
-    return Fail("--context: expected at least {} tokens, found {}", FigureContexts().front(),
-                context);
   }
   return result;
 }

@@ -25,16 +25,17 @@ struct FigureSeries {
 std::vector<int64_t> FigureContexts();
 
 // Bytes that the rows and windows of a session of such a model hold: every block and window is
-// allocated as a session does. Contexts whose formula exceeds `memory` bytes are left out. The
+// allocated as a session does. Contexts whose formula exceeds `budget` bytes are left out. The
 // inputs of open groups, below 1 MB, are added by formula.
-std::vector<FigurePoint> HeldBytes(const ModelConfig& config, int64_t memory);
+std::vector<FigurePoint> HeldBytes(const ModelConfig& config, int64_t budget);
 
 struct ModelMeasurement {
   std::vector<FigureSeries> bytes;  // formula, measured
   std::vector<FigureSeries> flops;  // formula and counted in turn: all, linear, attention, index
 };
 
-// Reads `context` tokens with the model and stops at every context of the figures on the way.
+// Reads `context` tokens with the model and stops at every context of the figures on the way. 0:
+// 64K, or the longest session if that is less.
 Result<ModelMeasurement> MeasureModel(const ModelFlags& flags, int64_t context);
 
 }  // namespace dsv::cli
