@@ -74,7 +74,7 @@ class Reader {
   static Status Cut() { return Fail("tail: expected more bytes, found its end"); }
   bool Raw(void* data, size_t size) {
     if (size > bytes_.size()) return false;
-    std::memcpy(data, bytes_.data(), size);
+    if (size > 0) std::memcpy(data, bytes_.data(), size);  // an empty vector has no data
     bytes_ = bytes_.subspan(size);
     return true;
   }
