@@ -15,9 +15,12 @@ void OnInterrupt(int /*signal*/) { interrupted = 1; }
 // The file of the RemoveOnSignal that lives.
 const char* volatile doomed = nullptr;
 
+// Goes back to the default action by itself: with SA_RESETHAND a second signal that follows at once
+// (timeout sends two) would end the program before the first one's handler has begun.
 void OnEnd(int signal) {
   if (doomed != nullptr) unlink(doomed);
-  raise(signal);  // with the default action, when this handler has returned
+  std::signal(signal, SIG_DFL);
+  raise(signal);  // acts when this handler has returned
 }
 
 }  // namespace
@@ -26,7 +29,6 @@ RemoveOnSignal::RemoveOnSignal(std::string path) : path_(std::move(path)) {
   doomed = path_.c_str();
   struct sigaction action = {};
   action.sa_handler = OnEnd;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (size_t i = 0; i < kSignals.size(); ++i) {
     sigaction(kSignals[i], nullptr, &before_[i]);
     // What nohup ignores stays ignored.
