@@ -277,6 +277,10 @@ class Session {
   Result<int64_t> RewindTo(int64_t size,
                            const std::function<bool(int64_t, int64_t)>& progress = nullptr);
 
+  // RewindTo without computing: back to the longest beginning of at most `size` tokens whose state
+  // the session keeps, which may be the empty one. Returns its length.
+  Result<int64_t> Truncate(int64_t size);
+
   // Makes these the tokens of the session, and computes only those after the longest beginning that
   // this session, a live snapshot of the engine or its store has. Logits come from an Append after
   // it: leave out the last token to get its.

@@ -147,14 +147,19 @@ Status Session::Restore(const Snapshot& snapshot) {
   return impl_->MoveTo(snapshot.impl_->state);
 }
 
-Result<int64_t> Session::RewindTo(int64_t size, const Progress& progress) {
+Result<int64_t> Session::Truncate(int64_t size) {
   if (size < 0 || size > this->size()) {
-    return Fail("rewind: expected 0 to {} tokens, found {}", this->size(), size);
+    return Fail("size: expected 0 to {} tokens, found {}", this->size(), size);
   }
-  if (size == this->size() && impl_->broken.empty()) return 0;
-  const std::vector<TokenId> target(impl_->tokens.begin(), impl_->tokens.begin() + size);
-  DSV_TRY(impl_->MoveTo(impl_->snapshots.Latest(size)));
-  return impl_->Extend(*this, target, progress);
+  const bool is_there = size == this->size() && impl_->broken.empty();
+  if (!is_there) DSV_TRY(impl_->MoveTo(impl_->snapshots.Latest(size)));
+  return this->size();
+}
+
+Result<int64_t> Session::RewindTo(int64_t size, const Progress& progress) {
+  const std::vector<TokenId> all = impl_->tokens;
+  DSV_TRY(Truncate(size));
+  return impl_->Extend(*this, std::span(all).first(static_cast<size_t>(size)), progress);
 }
 
 Result<SyncReport> Session::Sync(std::span<const TokenId> tokens, const Progress& progress) {

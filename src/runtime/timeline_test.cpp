@@ -121,7 +121,7 @@ class Operations {
   // One random operation, after which the session that it was about is compared with a cold run.
   void Step() {
     Subject& subject = Pick(subjects_);
-    const int64_t action = std::ssize(subject.tokens) > 700 ? 1 : Below(9);
+    const int64_t action = std::ssize(subject.tokens) > 700 ? 1 : Below(10);
     switch (action) {
       case 0:
         return Append(subject);
@@ -137,6 +137,8 @@ class Operations {
         return Save(subject);
       case 6:
         return Below(3) == 0 ? Restart() : Save(subject);
+      case 7:
+        return Truncate(subject);
       default:
         return Sync(subject);
     }
@@ -179,6 +181,13 @@ class Operations {
     ASSERT_TRUE(subject.session.RewindTo(cut));
     subject.tokens.resize(static_cast<size_t>(cut));
     Check(subject, "rewind");
+  }
+  void Truncate(Subject& subject) {
+    const int64_t cut = Below(std::ssize(subject.tokens) + 1);
+    const int64_t left = subject.session.Truncate(cut).value();
+    ASSERT_LE(left, cut);
+    subject.tokens.resize(static_cast<size_t>(left));
+    Check(subject, "truncate");
   }
   void Branch(const Subject& subject) {
     Subject branch{subject.session.Branch().value(), subject.tokens};
@@ -304,9 +313,23 @@ TEST(RewindTo, RefusesWhatIsNotThere) {
     const auto result = session.RewindTo(size);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().message,
-              "rewind: expected 0 to 3 tokens, found " + std::to_string(size));
+              "size: expected 0 to 3 tokens, found " + std::to_string(size));
+    EXPECT_FALSE(session.Truncate(size));
   }
   EXPECT_EQ(session.size(), 3);
+}
+
+TEST(Truncate, ComputesNothing) {
+  const Engine engine = OpenSmall({.threads = 1, .chunk = 128});
+  Session session = engine.NewSession().value();
+  const Tokens text = Text(1, 1300, engine.info().vocab_size);
+  ASSERT_TRUE(session.Append(text));
+  EXPECT_EQ(session.Truncate(1300).value(), 1300);
+  EXPECT_EQ(session.Truncate(1299).value(), 1024);
+  EXPECT_EQ(session.Truncate(1024).value(), 1024);
+  EXPECT_EQ(session.Truncate(600).value(), 512);
+  EXPECT_TRUE(std::equal(session.tokens().begin(), session.tokens().end(), text.begin()));
+  EXPECT_EQ(session.Truncate(511).value(), 0);
 }
 
 TEST(RewindTo, CancelledLeavesAShorterSession) {
