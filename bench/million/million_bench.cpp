@@ -5,10 +5,11 @@
 //   million_bench DIR [TOKENS] [SLICE]
 //   million_bench DIR profile [TOKENS...]   default: 4096 131072 1048576
 //
-// Makes DIR/model, keeps the state in DIR/store and adds a line to DIR/record.jsonl after each
-// slice. Stopped or killed, the same command goes on where it was. Ends with a checksum of the
-// logits that follow the last token, which no interruption may change. `profile` restores the
-// states at some lengths and says what a token costs there, by operator.
+// Makes DIR/model, keeps the state in DIR/store, and after each slice adds a line to
+// DIR/record.jsonl and draws DIR/time.svg and DIR/memory.svg. Stopped or killed, the same command
+// goes on where it was. Ends with a checksum of the logits that follow the last token, which no
+// interruption may change. `profile` restores the states at some lengths and says what a token
+// costs there, by operator.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -26,6 +27,7 @@
 #include "checkpoint/weights_table.h"
 #include "dsv4/dsv4.h"
 #include "io/safetensors.h"
+#include "record_charts.h"
 #include "tensor/number_formats.h"
 
 namespace dsv {
@@ -157,10 +159,9 @@ uint64_t Checksum(const std::vector<float>& values) {
 Status Run(const std::filesystem::path& directory, int64_t tokens, int64_t slice) {
   const std::filesystem::path model = directory / "model";
   if (!std::filesystem::exists(model / "model.safetensors")) DSV_TRY(MakeModel(model));
-  DSV_ASSIGN(const dsv4::Engine engine,
-             dsv4::Engine::Open(model.string(), {.chunk = 512,
-
-                                                 .store = (directory / "store").string()}));
+  DSV_ASSIGN(
+      const dsv4::Engine engine,
+      dsv4::Engine::Open(model.string(), {.chunk = 512, .store = (directory / "store").string()}));
   DSV_ASSIGN(dsv4::Session session, engine.OpenSession("million"));
   std::ofstream record(directory / "record.jsonl", std::ios::app);
   while (session.size() < tokens) {
@@ -184,6 +185,7 @@ Status Run(const std::filesystem::path& directory, int64_t tokens, int64_t slice
     record << line.dump() << std::endl;
     std::puts(line.dump().c_str());
     std::fflush(stdout);
+    DSV_TRY(DrawRecord(directory));
   }
   DSV_ASSIGN(dsv4::Session branch, session.Branch());
   DSV_ASSIGN(const std::vector<float> logits,

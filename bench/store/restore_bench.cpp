@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cache/tail_codec.h"
+#include "checkpoint/published_models.h"
 #include "runtime/state_store.h"
 
 namespace dsv {
@@ -24,23 +25,6 @@ namespace {
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-ModelConfig Flash() {
-  ModelConfig config;
-  config.hidden_size = 4096;
-  config.hc_mult = 4;
-  config.head_dim = 512;
-  config.qk_rope_head_dim = 64;
-  config.index_head_dim = 128;
-  config.sliding_window = 128;
-  config.num_hidden_layers = 43;
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    config.layers.push_back(i < 2        ? LayerKind::kSwa
-                            : i % 2 == 0 ? LayerKind::kCsa
-                                         : LayerKind::kHca);
-  }
-  return config;
 }
 
 int32_t TokenAt(int64_t index) { return static_cast<int32_t>(index * 7919 % 129280); }
@@ -145,7 +129,7 @@ class Bench {
   }
 
   std::string directory_;
-  ModelConfig config_ = Flash();
+  ModelConfig config_ = FlashConfig();
   BlockLayout layout_{config_, Precision::kReference};
 };
 

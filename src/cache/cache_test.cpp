@@ -11,6 +11,7 @@
 #include "cache/row_blocks.h"
 #include "cache/window_ring.h"
 #include "checkpoint/accounting.h"
+#include "checkpoint/published_models.h"
 #include "kernels/kernels.h"
 #include "kernels/quant.h"
 #include "support/random_values.h"
@@ -205,27 +206,11 @@ TEST_P(Stored, WindowRingKeepsTheLastPositions) {
 INSTANTIATE_TEST_SUITE_P(Precisions, Stored,
                          ::testing::Values(Precision::kReference, Precision::kF32));
 
-// Layers of Flash (43: 2 SWA, 21 CSA, 20 HCA) or Pro (61: 30 CSA, 31 HCA).
-ModelConfig FullSize(bool pro) {
-  ModelConfig config;
-  config.head_dim = 512;
-  config.qk_rope_head_dim = 64;
-  config.index_head_dim = 128;
-  config.sliding_window = 128;
-  config.num_hidden_layers = pro ? 61 : 43;
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const LayerKind first = pro ? LayerKind::kHca : LayerKind::kSwa;
-    const LayerKind other = i % 2 == 0 ? LayerKind::kCsa : LayerKind::kHca;
-    config.layers.push_back(i < 2 ? first : other);
-  }
-  return config;
-}
-
 // What the allocator gives for the rows stays within 5 % of the formula of spec 12.2; the windows
 // are allocated as a whole.
 TEST(BlockLayout, FullSizeSessionsHoldTheFormula) {
   for (const bool pro : {false, true}) {
-    const ModelConfig config = FullSize(pro);
+    const ModelConfig config = pro ? ProConfig() : FlashConfig();
     const BlockLayout layout(config, Precision::kReference);
     EXPECT_EQ(layout.bytes(), pro ? 644024 : 449824);
     EXPECT_EQ(layout.parts().front(), 0);

@@ -11,9 +11,9 @@
 
 #include "base/file.h"
 #include "checkpoint/accounting.h"
+#include "checkpoint/published_models.h"
 #include "cli/commands.h"
 #include "cli/figures/figures_data.h"
-#include "cli/figures/published_models.h"
 #include "cli/plot/svg.h"
 #include "cli/progress.h"
 #include "cli/reply_printer.h"

@@ -2,8 +2,8 @@
 
 #include "base/file.h"
 #include "checkpoint/accounting.h"
+#include "checkpoint/published_models.h"
 #include "cli/figures/figures_data.h"
-#include "cli/figures/published_models.h"
 
 namespace dsv::cli {
 namespace {

@@ -1,6 +1,6 @@
-#include "cli/figures/published_models.h"
+#include "checkpoint/published_models.h"
 
-namespace dsv::cli {
+namespace dsv {
 namespace {
 
 // What both have in common, and their pattern of layers: CSA and HCA in turn after two of `first`.
@@ -52,4 +52,4 @@ ModelConfig ProConfig() {
   return config;
 }
 
-}  // namespace dsv::cli
+}  // namespace dsv
