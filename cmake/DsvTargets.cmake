@@ -48,7 +48,7 @@ function(dsv_test name)
     add_dependencies(thread_tests ${name})
   endif()
   if("isa" IN_LIST ARG_LABELS)
-    foreach(isa scalar avx2)
+    foreach(isa scalar avx2 avx512 avx512bf16)
       add_test(NAME ${name}_${isa} COMMAND ${name})
       set_tests_properties(${name}_${isa} PROPERTIES
         ENVIRONMENT "DSV_ISA=${isa}" LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77)

@@ -18,7 +18,7 @@ void ExpandFp8Row(const Kernels& kernels, const MatrixView& matrix, int64_t row,
   const std::byte* data = matrix.data + row * matrix.in;
   for (int64_t begin = 0; begin < matrix.in; begin += kFp8Block) {
     const int64_t count = std::min(kFp8Block, matrix.in - begin);
-    kernels.expand_e4m3(data + begin, count, scale_of(begin / kFp8Block), values + begin);
+    kernels.expand.e4m3(data + begin, count, scale_of(begin / kFp8Block), values + begin);
   }
 }
 
@@ -27,7 +27,7 @@ void ExpandFp8Row(const Kernels& kernels, const MatrixView& matrix, int64_t row,
 void ExpandRowUnscaled(const Kernels& kernels, const MatrixView& matrix, int64_t row,
                        float* values) {
   if (matrix.format != MatrixFormat::kFp8F32) return ExpandRow(kernels, matrix, row, values);
-  kernels.expand_e4m3(matrix.data + row * matrix.in, matrix.in, 1.0F, values);
+  kernels.expand.e4m3(matrix.data + row * matrix.in, matrix.in, 1.0F, values);
 }
 
 void BlockScales(const MatrixView& matrix, int64_t row, float* scales) {
@@ -49,13 +49,13 @@ void ExpandRow(const Kernels& kernels, const MatrixView& matrix, int64_t row, fl
       std::memcpy(values, matrix.data + row * matrix.in * 4, static_cast<size_t>(matrix.in) * 4);
       return;
     case MatrixFormat::kBF16:
-      return kernels.expand_bf16(matrix.data + row * matrix.in * 2, matrix.in, values);
+      return kernels.expand.bf16(matrix.data + row * matrix.in * 2, matrix.in, values);
     case MatrixFormat::kFp8E8M0:
       return ExpandFp8Row(kernels, matrix, row, e8m0_scale, values);
     case MatrixFormat::kFp8F32:
       return ExpandFp8Row(kernels, matrix, row, f32_scale, values);
     case MatrixFormat::kFp4E8M0:
-      return kernels.expand_e2m1(matrix.data + row * (matrix.in / 2),
+      return kernels.expand.e2m1(matrix.data + row * (matrix.in / 2),
                                  matrix.scale + row * (matrix.in / kFp4Block), matrix.in, values);
   }
 }

@@ -31,9 +31,8 @@ struct IndexScoreJob {
 inline constexpr int32_t kIndexKeyBias = 12;
 constexpr int64_t IndexScratchBytes(int64_t width) { return 16 * (width + width / 32 * 4); }
 
-struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512"
-
+// Products of float weights and activations.
+struct LinearKernels {
   // y[t * y_stride + i] = sum_k w[i * k + ...] * x[t * x_stride + ...] for i < outs, t < rows.
   void (*dot)(const float* w, int64_t w_stride, int64_t outs, const float* x, int64_t x_stride,
               int64_t rows, int64_t k, float* y, int64_t y_stride);
@@ -43,20 +42,37 @@ struct Kernels {
   void (*dot_scaled)(const float* w, int64_t w_stride, const float* scale, int64_t outs,
                      const float* x, int64_t x_stride, int64_t rows, int64_t k, float* y,
                      int64_t y_stride);
+};
 
+// Stored elements to floats, exactly; the bytes need no alignment. BF16, E4M3 times a scale, and
+// packed E2M1 with an E8M0 scale for every 32 elements (n is a multiple of 32).
+struct ExpandKernels {
+  void (*bf16)(const void* data, int64_t n, float* values);
+  void (*e4m3)(const void* data, int64_t n, float scale, float* values);
+  void (*e2m1)(const void* data, const void* scales, int64_t n, float* values);
+};
+
+struct RowKernels {
+  float (*sum_of_squares)(const float* x, int64_t n);
+};
+
+struct AttentionKernels {
   // out[h * width + i] += sum_r p[h * p_stride + r] * row[r * width + i], r ascending.
   void (*add_weighted_rows)(const float* p, int64_t p_stride, int64_t heads, const float* row,
                             int64_t rows, int64_t width, float* out);
+};
 
-  // Stored elements to floats, exactly; the bytes need no alignment. BF16, E4M3 times a scale, and
-  // packed E2M1 with an E8M0 scale for every 32 elements (n is a multiple of 32).
-  void (*expand_bf16)(const void* data, int64_t n, float* values);
-  void (*expand_e4m3)(const void* data, int64_t n, float scale, float* values);
-  void (*expand_e2m1)(const void* data, const void* scales, int64_t n, float* values);
+struct IndexKernels {
+  void (*scores)(const IndexScoreJob& job);
+};
 
-  float (*sum_of_squares)(const float* x, int64_t n);
-
-  void (*index_scores)(const IndexScoreJob& job);
+struct Kernels {
+  const char* name;  // of the instruction set: what DSV_ISA takes
+  LinearKernels linear;
+  ExpandKernels expand;
+  RowKernels rows;
+  AttentionKernels attention;
+  IndexKernels index;
 };
 
 extern const Kernels kScalarKernels;
@@ -64,5 +80,9 @@ extern const Kernels kAvx2Kernels;    // AVX2 and FMA
 extern const Kernels kAvx512Kernels;  // AVX-512F and BW
 // The same with VNNI, which serves integers only: both have the same bits and share their name.
 extern const Kernels kAvx512VnniKernels;
+// AVX-512 with VL, DQ, VNNI, VBMI and BF16.
+extern const Kernels kAvx512Bf16Kernels;
+// The same and AMX tiles of BF16 and INT8.
+extern const Kernels kAmxKernels;
 
 }  // namespace dsv

@@ -54,10 +54,10 @@ void RunPanel(const OpContext& context, LinearKind kind, const Panel& panel,
   const float* x = job.x + panel.row * job.x_stride;
   float* y = job.y + panel.row * job.y_stride + (panel.out - job.out_begin);
   if (keep_scale) {
-    context.kernels.dot_scaled(weights.data(), w.in, scales, outs, x, job.x_stride, rows, w.in, y,
+    context.kernels.linear.dot_scaled(weights.data(), w.in, scales, outs, x, job.x_stride, rows, w.in, y,
                                job.y_stride);
   } else {
-    context.kernels.dot(weights.data(), w.in, outs, x, job.x_stride, rows, w.in, y, job.y_stride);
+    context.kernels.linear.dot(weights.data(), w.in, outs, x, job.x_stride, rows, w.in, y, job.y_stride);
   }
   if (!context.reference() || kind == LinearKind::kF32) return;
   for (int64_t t = 0; t < rows; ++t) RoundBf16Row(y + t * job.y_stride, outs);
