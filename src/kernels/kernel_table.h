@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "kernels/bf16_tables.h"
+
 namespace dsv {
 
 // Index scores of packed keys for several queries (spec 4.8), every rounding point included. The
@@ -66,6 +68,47 @@ struct IndexKernels {
   void (*scores)(const IndexScoreJob& job);
 };
 
+// A product of bf16 matrices with sums in float: c[i][j] = sum_k a[i][k] * b[k][j]. The order of a
+// sum depends on k alone, and cutting k into calls that add changes no bit if the cuts are multiples
+// of 32.
+//
+// `a` is row-major. `b` lies in tiles of 32 k x 16 columns: tile (kb, nb) is at b + kb * b_k_stride
+// + nb * b_n_stride and holds [16 pairs of k][16 columns][2]. If n < 16 there is one tile column and
+// its rows are [n][2]; otherwise n is a multiple of 16.
+inline constexpr int64_t kTileSize = 16;  // rows of a, columns of b
+inline constexpr int64_t kTileK = 32;
+struct Bf16ProductJob {
+  const uint16_t* a;  // [m, 32 * k_blocks]
+  int64_t a_stride;   // elements between rows
+  const uint16_t* b;
+  int64_t b_k_stride;  // elements between tiles
+  int64_t b_n_stride;
+  float* c;          // [m, n]
+  int64_t c_stride;  // elements between rows
+  int64_t m;
+  int64_t n;
+  int64_t k_blocks;
+  bool add;  // to what c holds; otherwise to 0
+};
+
+// Products of bf16 values and what prepares them. Elements that do not exist are written as zeros
+// up to the next multiple of 32.
+struct Bf16Kernels {
+  void (*product)(const Bf16ProductJob& job);
+  // Stored elements to bf16, exactly; n elements of a row whose bytes need no alignment.
+  void (*expand_e4m3)(const void* data, int64_t n, const Bf16Tables::E4m3& table, uint16_t* out);
+  // A scale for every 32 elements, n a multiple of 32.
+  void (*expand_e2m1)(const void* data, const uint8_t* scales, int64_t n, const Bf16Tables& tables,
+                      uint16_t* out);
+  void (*copy_bf16)(const void* data, int64_t n, uint16_t* out);
+  // Floats to the nearest bf16.
+  void (*round)(const float* x, int64_t n, uint16_t* out);
+  // Rows x[t][k], t < n, to the columns of b tiles (above) with the k of one row in order.
+  // b_k_stride is 32 * n for n < 16; x holds bf16 values.
+  void (*pack_columns)(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* b,
+                       int64_t b_k_stride, int64_t b_n_stride);
+};
+
 struct Kernels {
   const char* name;  // of the instruction set: what DSV_ISA takes
   LinearKernels linear;
@@ -73,6 +116,7 @@ struct Kernels {
   RowKernels rows;
   AttentionKernels attention;
   IndexKernels index;
+  const Bf16Kernels* bf16 = nullptr;  // null if the instruction set has no dot products of bf16
 };
 
 extern const Kernels kScalarKernels;

@@ -1,9 +1,16 @@
 #include "kernels/cpu/simd_avx512.h"
 // The lanes come first: kernels-inl.h is written over them.
+#include "kernels/cpu/bf16-inl.h"
 #include "kernels/cpu/kernels-inl.h"
+#include "kernels/cpu/product_amx.h"
 
 namespace dsv {
+namespace {
 
-constexpr Kernels kAmxKernels = TableOfLanes("amx");
+constexpr Bf16Kernels kBf16 = TableOfBf16(Product);
+
+}  // namespace
+
+constexpr Kernels kAmxKernels = TableOfLanes("amx", &kBf16);
 
 }  // namespace dsv

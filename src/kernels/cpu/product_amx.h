@@ -1,0 +1,104 @@
+// The bf16 product with AMX tiles. TDPBF16PS sums the even and the odd elements of a tile's 32 k in
+// order and adds both sums to the element of c; it reads and returns subnormals as zeros.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/kernel_table.h"
+
+namespace {
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+
+  void Set(int tile, int64_t row_count, int64_t bytes) {
+    rows[tile] = static_cast<uint8_t>(row_count);
+    row_bytes[tile] = static_cast<uint16_t>(bytes);
+  }
+};
+
+// Tiles 0 to 3 are c, 4 and 5 rows of a, 6 and 7 columns of b.
+template <bool kTwoRows, bool kTwoColumns>
+inline void ProductTiles(const dsv::Bf16ProductJob& job, const uint16_t* a, const uint16_t* b,
+                         float* c, int64_t b_row_bytes) {
+  const int64_t a_bytes = job.a_stride * 2;
+  const int64_t c_bytes = job.c_stride * 4;
+  const uint16_t* a1 = a + 16 * job.a_stride;
+  float* c1 = c + 16 * job.c_stride;
+  if (job.add) {
+    _tile_loadd(0, c, c_bytes);
+    if (kTwoColumns) _tile_loadd(1, c + 16, c_bytes);
+    if (kTwoRows) _tile_loadd(2, c1, c_bytes);
+    if (kTwoRows && kTwoColumns) _tile_loadd(3, c1 + 16, c_bytes);
+  } else {
+    _tile_zero(0);
+    if (kTwoColumns) _tile_zero(1);
+    if (kTwoRows) _tile_zero(2);
+    if (kTwoRows && kTwoColumns) _tile_zero(3);
+  }
+  for (int64_t kb = 0; kb < job.k_blocks; ++kb) {
+    const uint16_t* tile = b + kb * job.b_k_stride;
+    _tile_loadd(4, a + 32 * kb, a_bytes);
+    _tile_loadd(6, tile, b_row_bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if (kTwoColumns) {
+      _tile_loadd(7, tile + job.b_n_stride, b_row_bytes);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if (kTwoRows) {
+      _tile_loadd(5, a1 + 32 * kb, a_bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      if (kTwoColumns) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, c, c_bytes);
+  if (kTwoColumns) _tile_stored(1, c + 16, c_bytes);
+  if (kTwoRows) _tile_stored(2, c1, c_bytes);
+  if (kTwoRows && kTwoColumns) _tile_stored(3, c1 + 16, c_bytes);
+}
+
+// `rows` of a, at most 16, or 32.
+void ProductStrip(const dsv::Bf16ProductJob& job, int64_t first, int64_t rows) {
+  const int64_t width = job.n < 16 ? job.n : 16;
+  const int64_t tile_rows = rows < 16 ? rows : 16;
+  TileConfig config;
+  for (int c = 0; c < 4; ++c) config.Set(c, tile_rows, 4 * width);
+  for (int a = 4; a < 6; ++a) config.Set(a, tile_rows, 64);
+  for (int b = 6; b < 8; ++b) config.Set(b, 16, 4 * width);
+  _tile_loadconfig(&config);
+  const int64_t step = rows > 16 ? 32 : 16;
+  for (int64_t i = first; i < first + rows; i += step) {
+    const uint16_t* a = job.a + i * job.a_stride;
+    for (int64_t j = 0; j < job.n; j += 32) {
+      const uint16_t* b = job.b + j / 16 * job.b_n_stride;
+      float* c = job.c + i * job.c_stride + j;
+      const bool two_columns = job.n - j > 16;
+      if (step == 32) {
+        two_columns ? ProductTiles<true, true>(job, a, b, c, 4 * width)
+                    : ProductTiles<true, false>(job, a, b, c, 4 * width);
+      } else {
+        two_columns ? ProductTiles<false, true>(job, a, b, c, 4 * width)
+                    : ProductTiles<false, false>(job, a, b, c, 4 * width);
+      }
+    }
+  }
+}
+
+void Product(const dsv::Bf16ProductJob& job) {
+  const int64_t pairs = job.m / 32 * 32;
+  int64_t done = 0;
+  if (pairs > 0) ProductStrip(job, 0, pairs);
+  done = pairs;
+  if (job.m - done >= 16) {
+    ProductStrip(job, done, 16);
+    done += 16;
+  }
+  if (job.m > done) ProductStrip(job, done, job.m - done);
+  _tile_release();
+}
+
+}  // namespace
