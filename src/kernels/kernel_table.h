@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/bf16_tables.h"
+#include "tensor/matrix_view.h"
 
 namespace dsv {
 
@@ -33,17 +34,42 @@ struct IndexScoreJob {
 inline constexpr int32_t kIndexKeyBias = 12;
 constexpr int64_t IndexScratchBytes(int64_t width) { return 16 * (width + width / 32 * 4); }
 
-// Products of float weights and activations.
+// Some outputs of y = W x for rows of activations (spec 2.5, 3.3, 3.4). Weights are expanded from
+// the bytes of the checkpoint as they are multiplied. `rows` and the outputs that share a panel
+// change no bit of an element.
+struct LinearPanel {
+  const MatrixView* weight;
+  int64_t first;      // outputs [first, first + outs)
+  int64_t outs;
+  bool round_weight;  // to bf16
+  bool keep_scale;    // kFp8F32: block sums are multiplied by the scale (spec 3.3)
+  const void* x;      // float rows, or what `pack` made of them
+  int64_t x_stride;   // of float rows
+  int64_t rows;
+  float* y;           // y[t * y_stride + i] for output first + i
+  int64_t y_stride;
+  bool round_y;       // to bf16
+  void* scratch;      // scratch_bytes(rows, in), aligned to 64 bytes
+};
+
+inline constexpr int64_t kPanelRows = 512;
+struct PanelKernels {
+  int64_t panel_outs;  // outputs of a panel, at most; rows at most kPanelRows
+  // Null: panels take float rows.
+  int64_t (*pack_bytes)(int64_t rows, int64_t in);
+  // Rows [first, first + count) of x, strides in elements; `first` is a multiple of kTileSize.
+  void (*pack)(const float* x, int64_t x_stride, int64_t rows, int64_t in, int64_t first,
+               int64_t count, void* packed);
+  int64_t (*scratch_bytes)(int64_t rows, int64_t in);
+  void (*panel)(const LinearPanel& panel, const Bf16Tables& tables);
+};
+
+// Products of float rows.
 struct LinearKernels {
+  PanelKernels panels;
   // y[t * y_stride + i] = sum_k w[i * k + ...] * x[t * x_stride + ...] for i < outs, t < rows.
   void (*dot)(const float* w, int64_t w_stride, int64_t outs, const float* x, int64_t x_stride,
               int64_t rows, int64_t k, float* y, int64_t y_stride);
-
-  // The same for weights whose blocks of 128 inputs have an F32 scale that is kept apart
-  // (spec 3.3): y = sum_b (sum_{k in b} w x) * scale[i][b]; scale is [outs, ceil(k/128)].
-  void (*dot_scaled)(const float* w, int64_t w_stride, const float* scale, int64_t outs,
-                     const float* x, int64_t x_stride, int64_t rows, int64_t k, float* y,
-                     int64_t y_stride);
 };
 
 // Stored elements to floats, exactly; the bytes need no alignment. BF16, E4M3 times a scale, and
@@ -52,6 +78,10 @@ struct ExpandKernels {
   void (*bf16)(const void* data, int64_t n, float* values);
   void (*e4m3)(const void* data, int64_t n, float scale, float* values);
   void (*e2m1)(const void* data, const void* scales, int64_t n, float* values);
+  // Inputs [begin, begin + count) of a row of a matrix, its scales multiplied in; `begin` is a
+  // multiple of 128. With `unscaled` the values of a kFp8F32 matrix come without their scale.
+  void (*row_part)(const MatrixView& matrix, int64_t row, int64_t begin, int64_t count,
+                   bool unscaled, float* values);
 };
 
 struct RowKernels {
@@ -94,6 +124,7 @@ struct Bf16ProductJob {
 // Products of bf16 values and what prepares them. Elements that do not exist are written as zeros
 // up to the next multiple of 32.
 struct Bf16Kernels {
+  PanelKernels panels;
   void (*product)(const Bf16ProductJob& job);
   // Stored elements to bf16, exactly; n elements of a row whose bytes need no alignment.
   void (*expand_e4m3)(const void* data, int64_t n, const Bf16Tables::E4m3& table, uint16_t* out);

@@ -74,20 +74,13 @@ std::vector<const Kernels*> Available() {
   return available;
 }
 
-void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows, bool scaled) {
+void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows) {
   const PaddedRows w(outs, k, k % 4, 1);
   const PaddedRows x(rows, k, (k + 1) % 3, 2);
-  const int64_t blocks = (k + 127) / 128;
-  const auto scale = RandomFloats(static_cast<size_t>(outs * blocks), 3);
   const int64_t y_stride = outs + 2;
   std::vector<float> y(static_cast<size_t>(rows * y_stride), kNan);
   const auto run = [&](int64_t i, int64_t n_outs, int64_t t, int64_t n_rows, float* out) {
-    if (scaled) {
-      kernels.linear.dot_scaled(w.Row(i), w.stride, scale.data() + i * blocks, n_outs, x.Row(t), x.stride,
-                         n_rows, k, out, y_stride);
-    } else {
-      kernels.linear.dot(w.Row(i), w.stride, n_outs, x.Row(t), x.stride, n_rows, k, out, y_stride);
-    }
+    kernels.linear.dot(w.Row(i), w.stride, n_outs, x.Row(t), x.stride, n_rows, k, out, y_stride);
   };
   run(0, outs, 0, rows, y.data());
   for (int64_t t = 0; t < rows; ++t) {
@@ -95,9 +88,7 @@ void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows, boo
       const float got = y[static_cast<size_t>(t * y_stride + i)];
       Sum sum;
       for (int64_t j = 0; j < k; ++j) {
-        const double s =
-            scaled ? static_cast<double>(scale[static_cast<size_t>(i * blocks + j / 128)]) : 1.0;
-        const double term = s * static_cast<double>(w.Row(i)[j]) * x.Row(t)[j];
+        const double term = static_cast<double>(w.Row(i)[j]) * x.Row(t)[j];
         sum.value += term;
         sum.magnitude += std::fabs(term);
       }
@@ -118,27 +109,14 @@ void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows, boo
 
 TEST_P(CpuKernels, DotOfEveryLength) {
   for (const int64_t k : Lengths()) {
-    CheckDot(kernels_, k, 1, 1, false);
-    CheckDot(kernels_, k, 5, 3, false);
+    CheckDot(kernels_, k, 1, 1);
+    CheckDot(kernels_, k, 5, 3);
   }
 }
 
 TEST_P(CpuKernels, DotOfEveryTile) {
   for (int64_t rows = 1; rows <= 17; ++rows) {
-    for (const int64_t outs : {1, 2, 3, 4, 5, 8, 16}) CheckDot(kernels_, 37, outs, rows, false);
-  }
-}
-
-TEST_P(CpuKernels, ScaledDotOfEveryLength) {
-  for (const int64_t k : Lengths()) {
-    CheckDot(kernels_, k, 1, 1, true);
-    CheckDot(kernels_, k, 5, 3, true);
-  }
-}
-
-TEST_P(CpuKernels, ScaledDotOfEveryTile) {
-  for (int64_t rows = 1; rows <= 17; ++rows) {
-    for (const int64_t outs : {1, 2, 3, 4, 5, 16}) CheckDot(kernels_, 300, outs, rows, true);
+    for (const int64_t outs : {1, 2, 3, 4, 5, 8, 16}) CheckDot(kernels_, 37, outs, rows);
   }
 }
 

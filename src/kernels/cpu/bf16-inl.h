@@ -41,10 +41,8 @@ struct E4m3Lookup {
   __m512i high0, high1, low0, low1;
 };
 
-void ExpandE4m3ToBf16(const void* data, int64_t n, const dsv::Bf16Tables::E4m3& table,
-                      uint16_t* out) {
+inline void ExpandE4m3Row(const void* data, int64_t n, const E4m3Lookup& lookup, uint16_t* out) {
   const auto* bytes = static_cast<const uint8_t*>(data);
-  const E4m3Lookup lookup(table);
   for (int64_t i = 0; i < n; i += 64) {
     const __m512i codes = _mm512_maskz_loadu_epi8(ByteMask(n - i), bytes + i);
     __m512i first;
@@ -53,6 +51,11 @@ void ExpandE4m3ToBf16(const void* data, int64_t n, const dsv::Bf16Tables::E4m3& 
     _mm512_storeu_si512(out + i, first);
     if (n - i > kHalfLanes) _mm512_storeu_si512(out + i + kHalfLanes, second);
   }
+}
+
+void ExpandE4m3ToBf16(const void* data, int64_t n, const dsv::Bf16Tables::E4m3& table,
+                      uint16_t* out) {
+  ExpandE4m3Row(data, n, E4m3Lookup(table), out);
 }
 
 // 32 packed codes to 32 values, in order.
@@ -148,10 +151,10 @@ void PackTile(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* 
   }
 }
 
-void PackColumns(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* b,
+// Columns in tiles of `width`, which is 16 or the number of columns.
+void PackColumns(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* b, int64_t width,
                  int64_t b_k_stride, int64_t b_n_stride) {
-  if (n == 1) return RoundToBf16(x, k, b);
-  const int64_t width = n < 16 ? n : 16;
+  if (width == 1) return RoundToBf16(x, k, b);
   for (int64_t t = 0; t < n; t += 16) {
     const int64_t columns = n - t < 16 ? n - t : 16;
     for (int64_t i = 0; i < k; i += kHalfLanes) {
@@ -161,13 +164,20 @@ void PackColumns(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_
   }
 }
 
-constexpr dsv::Bf16Kernels TableOfBf16(void (*product)(const dsv::Bf16ProductJob& job)) {
-  return {.product = product,
+void PackColumnTiles(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* b,
+                     int64_t b_k_stride, int64_t b_n_stride) {
+  PackColumns(x, x_stride, n, k, b, n < 16 ? n : 16, b_k_stride, b_n_stride);
+}
+
+constexpr dsv::Bf16Kernels TableOfBf16(const dsv::PanelKernels& panels,
+                                       void (*product)(const dsv::Bf16ProductJob& job)) {
+  return {.panels = panels,
+          .product = product,
           .expand_e4m3 = ExpandE4m3ToBf16,
           .expand_e2m1 = ExpandE2m1ToBf16,
           .copy_bf16 = CopyBf16,
           .round = RoundToBf16,
-          .pack_columns = PackColumns};
+          .pack_columns = PackColumnTiles};
 }
 
 }  // namespace

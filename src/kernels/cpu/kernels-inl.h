@@ -15,8 +15,8 @@ namespace {
 constexpr dsv::Kernels TableOfLanes(const char* name,
                                     const dsv::Bf16Kernels* bf16 = nullptr) {
   return {.name = name,
-          .linear = {.dot = Dot, .dot_scaled = DotScaled},
-          .expand = {.bf16 = ExpandBf16, .e4m3 = ExpandE4m3, .e2m1 = ExpandE2m1},
+          .linear = {.panels = kFloatPanels, .dot = Dot},
+          .expand = {.bf16 = ExpandBf16, .e4m3 = ExpandE4m3, .e2m1 = ExpandE2m1, .row_part = ExpandRowPart},
           .rows = {.sum_of_squares = SumOfSquares},
           .attention = {.add_weighted_rows = AddWeightedRows},
           .index = {.scores = IndexScores},

@@ -2,12 +2,13 @@
 // The lanes come first: kernels-inl.h is written over them.
 #include "kernels/cpu/bf16-inl.h"
 #include "kernels/cpu/kernels-inl.h"
+#include "kernels/cpu/linear_avx512bf16.h"
 #include "kernels/cpu/product_avx512bf16.h"
 
 namespace dsv {
 namespace {
 
-constexpr Bf16Kernels kBf16 = TableOfBf16(Product);
+constexpr Bf16Kernels kBf16 = TableOfBf16(kLanePanels, Product);
 
 }  // namespace
 

@@ -4,24 +4,11 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu/tiles_amx.h"
 #include "kernels/kernel_table.h"
 
 namespace {
 
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-
-  void Set(int tile, int64_t row_count, int64_t bytes) {
-    rows[tile] = static_cast<uint8_t>(row_count);
-    row_bytes[tile] = static_cast<uint16_t>(bytes);
-  }
-};
-
-// Tiles 0 to 3 are c, 4 and 5 rows of a, 6 and 7 columns of b.
 template <bool kTwoRows, bool kTwoColumns>
 inline void ProductTiles(const dsv::Bf16ProductJob& job, const uint16_t* a, const uint16_t* b,
                          float* c, int64_t b_row_bytes) {
@@ -29,6 +16,7 @@ inline void ProductTiles(const dsv::Bf16ProductJob& job, const uint16_t* a, cons
   const int64_t c_bytes = job.c_stride * 4;
   const uint16_t* a1 = a + 16 * job.a_stride;
   float* c1 = c + 16 * job.c_stride;
+  TileFence();
   if (job.add) {
     _tile_loadd(0, c, c_bytes);
     if (kTwoColumns) _tile_loadd(1, c + 16, c_bytes);
@@ -59,17 +47,13 @@ inline void ProductTiles(const dsv::Bf16ProductJob& job, const uint16_t* a, cons
   if (kTwoColumns) _tile_stored(1, c + 16, c_bytes);
   if (kTwoRows) _tile_stored(2, c1, c_bytes);
   if (kTwoRows && kTwoColumns) _tile_stored(3, c1 + 16, c_bytes);
+  TileFence();
 }
 
-// `rows` of a, at most 16, or 32.
+// At most 32 rows of a, or a multiple of 32.
 void ProductStrip(const dsv::Bf16ProductJob& job, int64_t first, int64_t rows) {
   const int64_t width = job.n < 16 ? job.n : 16;
-  const int64_t tile_rows = rows < 16 ? rows : 16;
-  TileConfig config;
-  for (int c = 0; c < 4; ++c) config.Set(c, tile_rows, 4 * width);
-  for (int a = 4; a < 6; ++a) config.Set(a, tile_rows, 64);
-  for (int b = 6; b < 8; ++b) config.Set(b, 16, 4 * width);
-  _tile_loadconfig(&config);
+  ConfigureTiles(rows < 32 ? rows : 32, width);
   const int64_t step = rows > 16 ? 32 : 16;
   for (int64_t i = first; i < first + rows; i += step) {
     const uint16_t* a = job.a + i * job.a_stride;
@@ -89,15 +73,9 @@ void ProductStrip(const dsv::Bf16ProductJob& job, int64_t first, int64_t rows) {
 }
 
 void Product(const dsv::Bf16ProductJob& job) {
-  const int64_t pairs = job.m / 32 * 32;
-  int64_t done = 0;
-  if (pairs > 0) ProductStrip(job, 0, pairs);
-  done = pairs;
-  if (job.m - done >= 16) {
-    ProductStrip(job, done, 16);
-    done += 16;
-  }
-  if (job.m > done) ProductStrip(job, done, job.m - done);
+  const int64_t whole = job.m / 32 * 32;
+  if (whole > 0) ProductStrip(job, 0, whole);
+  if (job.m > whole) ProductStrip(job, whole, job.m - whole);
   _tile_release();
 }
 
