@@ -12,14 +12,15 @@ function(dsv_library name)
   set_property(GLOBAL APPEND PROPERTY DSV_LIBRARIES dsv_${name})
 endfunction()
 
-# dsv_isa_source(<folder> <file> <flag>...): one instruction-set file of a library. g++ 12 takes the
-# deliberately undefined operands inside its own intrinsics for mistakes (GCC bug 105593).
+# dsv_isa_source(<folder> <file> <flag>...): one instruction-set file of a library. Square roots are
+# instructions, not calls that set errno. g++ 12 takes the deliberately undefined operands inside its
+# own intrinsics for mistakes (GCC bug 105593).
 function(dsv_isa_source name file)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND ARGN -Wno-uninitialized -Wno-maybe-uninitialized)
   endif()
   target_sources(dsv_${name} PRIVATE ${file})
-  set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${ARGN}")
+  set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${ARGN};-fno-math-errno")
 endfunction()
 
 # What the TSan preset builds: the tests labelled threads.

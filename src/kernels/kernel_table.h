@@ -84,6 +84,32 @@ struct ExpandKernels {
                    bool unscaled, float* values);
 };
 
+// Pools one group, channel by channel: softmax of the gates over the rows, weighted sum of the
+// values (spec 4.6). `kv[i]` and `gate[i]` point at row i of the group; where groups overlap the
+// first half of the rows is the previous group (channels [0, width)) and the second half the
+// current one (channels [width, 2 width)). Both pointers are null for a row that does not exist.
+struct PoolJob {
+  const float* const* kv;
+  const float* const* gate;
+  int64_t rows;
+  bool overlap;
+  int64_t width;
+};
+inline constexpr int64_t kMaxPoolRows = 128;
+
+// Element by element; results may be written over arguments.
+struct GateKernels {
+  // y = e^x within 1.1 ulp (cpu/exp-inl.h).
+  void (*exp)(const float* x, int64_t n, float* y);
+  // sqrt(softplus(a))
+  void (*router_scores)(const float* a, int64_t n, float* scores);
+  // v = (g * sigmoid(g)) * u * weight with g clamped to [, limit] and u to [-limit, limit]; rounded
+  // with b16 if `round`.
+  void (*swiglu)(const float* g, const float* u, int64_t n, float limit, float weight, bool round,
+                 float* v);
+  void (*pool)(const PoolJob& job, float* out);
+};
+
 struct RowKernels {
   float (*sum_of_squares)(const float* x, int64_t n);
 };
@@ -145,6 +171,7 @@ struct Kernels {
   LinearKernels linear;
   ExpandKernels expand;
   RowKernels rows;
+  GateKernels gates;
   AttentionKernels attention;
   IndexKernels index;
   const Bf16Kernels* bf16 = nullptr;  // null if the instruction set has no dot products of bf16

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/attention-inl.h"
 #include "kernels/cpu/expand-inl.h"
+#include "kernels/cpu/gates-inl.h"
 #include "kernels/cpu/index-inl.h"
 #include "kernels/cpu/linear-inl.h"
 #include "kernels/cpu/rows-inl.h"
@@ -18,6 +19,10 @@ constexpr dsv::Kernels TableOfLanes(const char* name,
           .linear = {.panels = kFloatPanels, .dot = Dot},
           .expand = {.bf16 = ExpandBf16, .e4m3 = ExpandE4m3, .e2m1 = ExpandE2m1, .row_part = ExpandRowPart},
           .rows = {.sum_of_squares = SumOfSquares},
+          .gates = {.exp = ExpRow,
+                    .router_scores = RouterScoreRow,
+                    .swiglu = SwiGlu,
+                    .pool = Pool},
           .attention = {.add_weighted_rows = AddWeightedRows},
           .index = {.scores = IndexScores},
           .bf16 = bf16};

@@ -38,6 +38,35 @@ inline Vec Add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
+inline Vec Sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+
+inline Vec Div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+
+inline Vec Sqrt(Vec v) { return _mm256_sqrt_ps(v); }
+
+inline Vec Max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+
+inline Vec Min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+
+// In two steps, because 2^n need not be a normal float; only the second rounds.
+inline Vec TimesPowerOfTwo(Vec v, Vec n) {
+  const __m256i exponent = _mm256_cvtps_epi32(n);
+  const __m256i first = _mm256_srai_epi32(exponent, 1);
+  const __m256i second = _mm256_sub_epi32(exponent, first);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256i scale = _mm256_slli_epi32(_mm256_add_epi32(first, bias), 23);
+  const __m256i rest = _mm256_slli_epi32(_mm256_add_epi32(second, bias), 23);
+  return _mm256_mul_ps(_mm256_mul_ps(v, _mm256_castsi256_ps(scale)), _mm256_castsi256_ps(rest));
+}
+
+template <int64_t kDistance>
+inline Vec ExchangeLanes(Vec v) {
+  static_assert(kDistance == 1 || kDistance == 2 || kDistance == 4);
+  if constexpr (kDistance == 1) return _mm256_permute_ps(v, 0xB1);
+  if constexpr (kDistance == 2) return _mm256_permute_ps(v, 0x4E);
+  if constexpr (kDistance == 4) return _mm256_permute2f128_ps(v, v, 1);
+}
+
 inline Vec Relu(Vec v) { return _mm256_max_ps(Zero(), v); }
 
 inline float Sum(Vec v) {
@@ -58,6 +87,18 @@ inline Vec RoundLanesToBf16(Vec v) {
 }
 
 using Ints = __m256i;
+
+inline Ints BitsOf(Vec v) { return _mm256_castps_si256(v); }
+
+inline Vec FloatOfBits(Ints v) { return _mm256_castsi256_ps(v); }
+
+inline Ints And(Ints a, Ints b) { return _mm256_and_si256(a, b); }
+
+inline Ints Or(Ints a, Ints b) { return _mm256_or_si256(a, b); }
+
+inline Ints AddInts(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+
+inline Ints MaxInts(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
 
 inline Ints BroadcastInt(int32_t value) { return _mm256_set1_epi32(value); }
 

@@ -1,8 +1,11 @@
 // Sixteen lanes of AVX-512F. Every simd_<isa>.h defines the same names: kLanes, Vec, Zero,
 // Broadcast, Load and Store (of kLanes floats without alignment), LoadPartial (missing lanes are 0)
-// and StorePartial for 0 < count < kLanes, Add, Mul, MulAdd(a, b, c) = a * b + c, Relu (a < 0 ? 0 :
-// a), RoundLanesToBf16, Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and LoadE2m1 of
-// kLanes stored elements without alignment. For integers: Ints (kLanes of 32 bits), BroadcastInt,
+// and StorePartial for 0 < count < kLanes, Add, Sub, Mul, Div, Sqrt, MulAdd(a, b, c) = a * b + c,
+// Max(a, b) = a > b ? a : b and Min(a, b) = a < b ? a : b (both give b where one is a NaN), Relu (a <
+// 0 ? 0 : a), RoundLanesToBf16, TimesPowerOfTwo(v, n) = v * 2^n rounded once for integral n in
+// [-150, 128] and v in [0.5, 2), Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and
+// LoadE2m1 of kLanes stored elements without alignment. ExchangeLanes<i>: lane k gets lane k ^ i.
+// For integers: Ints (kLanes of 32 bits), BitsOf, FloatOfBits, And, Or, AddInts, MaxInts, BroadcastInt,
 // LoadInts, StoreInts, ToFloat, GatherBytes and LookUpNibbles (below), and DotBytes(sum, u, s),
 // which adds to every lane the products of its four unsigned bytes with the four signed bytes of s.
 #pragma once
@@ -41,6 +44,27 @@ inline Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 
+inline Vec Sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+
+inline Vec Div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+
+inline Vec Sqrt(Vec v) { return _mm512_maskz_sqrt_ps(0xFFFF, v); }
+
+inline Vec Max(Vec a, Vec b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
+
+inline Vec Min(Vec a, Vec b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+
+inline Vec TimesPowerOfTwo(Vec v, Vec n) { return _mm512_maskz_scalef_ps(0xFFFF, v, n); }
+
+template <int64_t kDistance>
+inline Vec ExchangeLanes(Vec v) {
+  static_assert(kDistance == 1 || kDistance == 2 || kDistance == 4 || kDistance == 8);
+  if constexpr (kDistance == 1) return _mm512_maskz_permute_ps(0xFFFF, v, 0xB1);
+  if constexpr (kDistance == 2) return _mm512_maskz_permute_ps(0xFFFF, v, 0x4E);
+  if constexpr (kDistance == 4) return _mm512_maskz_shuffle_f32x4(0xFFFF, v, v, 0xB1);
+  if constexpr (kDistance == 8) return _mm512_maskz_shuffle_f32x4(0xFFFF, v, v, 0x4E);
+}
+
 // A NaN is the second operand and comes through.
 inline Vec Relu(Vec v) { return _mm512_maskz_max_ps(0xFFFF, Zero(), v); }
 
@@ -75,6 +99,18 @@ inline Vec RoundLanesToBf16(Vec v) {
 }
 
 using Ints = __m512i;
+
+inline Ints BitsOf(Vec v) { return _mm512_castps_si512(v); }
+
+inline Vec FloatOfBits(Ints v) { return _mm512_castsi512_ps(v); }
+
+inline Ints And(Ints a, Ints b) { return _mm512_and_si512(a, b); }
+
+inline Ints Or(Ints a, Ints b) { return _mm512_or_si512(a, b); }
+
+inline Ints AddInts(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+
+inline Ints MaxInts(Ints a, Ints b) { return _mm512_maskz_max_epi32(0xFFFF, a, b); }
 
 inline Ints BroadcastInt(int32_t value) { return _mm512_set1_epi32(value); }
 

@@ -43,6 +43,51 @@ inline Vec Add(Vec a, Vec b) {
   return a;
 }
 
+inline Vec Sub(Vec a, Vec b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] - b.lane[i];
+  return a;
+}
+
+inline Vec Div(Vec a, Vec b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] / b.lane[i];
+  return a;
+}
+
+inline Vec Sqrt(Vec v) {
+  for (float& lane : v.lane) lane = __builtin_sqrtf(lane);
+  return v;
+}
+
+inline Vec Max(Vec a, Vec b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+  return a;
+}
+
+inline Vec Min(Vec a, Vec b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+  return a;
+}
+
+// In two steps, because 2^n need not be a normal float; only the second rounds.
+inline Vec TimesPowerOfTwo(Vec v, Vec n) {
+  for (int64_t i = 0; i < kLanes; ++i) {
+    const int32_t exponent = __builtin_bit_cast(int32_t, n.lane[i] + 0x1.8p23F) - 0x4B400000;
+    const int32_t first = exponent / 2;
+    const int32_t second = exponent - first;
+    v.lane[i] *= __builtin_bit_cast(float, (first + 127) << 23);
+    v.lane[i] *= __builtin_bit_cast(float, (second + 127) << 23);
+  }
+  return v;
+}
+
+template <int64_t kDistance>
+inline Vec ExchangeLanes(Vec v) {
+  static_assert(kDistance == 1 || kDistance == 2);
+  Vec exchanged{};
+  for (int64_t i = 0; i < kLanes; ++i) exchanged.lane[i] = v.lane[i ^ kDistance];
+  return exchanged;
+}
+
 inline Vec Relu(Vec v) {
   for (float& lane : v.lane) lane = lane < 0 ? 0.0F : lane;
   return v;
@@ -63,6 +108,30 @@ inline float Sum(Vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3
 struct Ints {
   int32_t lane[kLanes];
 };
+
+inline Ints BitsOf(Vec v) { return __builtin_bit_cast(Ints, v); }
+
+inline Vec FloatOfBits(Ints v) { return __builtin_bit_cast(Vec, v); }
+
+inline Ints And(Ints a, Ints b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] & b.lane[i];
+  return a;
+}
+
+inline Ints Or(Ints a, Ints b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] | b.lane[i];
+  return a;
+}
+
+inline Ints AddInts(Ints a, Ints b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) + static_cast<uint32_t>(b.lane[i]));
+  return a;
+}
+
+inline Ints MaxInts(Ints a, Ints b) {
+  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+  return a;
+}
 
 inline Ints BroadcastInt(int32_t value) { return Ints{{value, value, value, value}}; }
 
