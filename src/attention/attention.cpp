@@ -4,9 +4,11 @@
 
 #include "base/check.h"
 #include "kernels/expand.h"
+#include "kernels/for_rows.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/quant.h"
+#include "kernels/scratch.h"
 
 namespace dsv {
 
@@ -28,37 +30,36 @@ Attention::Attention(const AttentionWeights& weights, LayerKind kind, const Mode
   if (kind == LayerKind::kCsa) indexer_.emplace(*weights.indexer, config, frequencies_);
 }
 
-void Attention::FinishQueryHeads(const OpContext& context, int64_t position, float* q) const {
-  RopeAngles angles(static_cast<int64_t>(frequencies_.size()));
-  angles.Set(frequencies_, position);
+void Attention::FinishQueryHeads(const OpContext& context, const RopeAngles& angles, int64_t at,
+                                 float* q) const {
   for (int64_t h = 0; h < config_.num_attention_heads; ++h, q += config_.head_dim) {
     HeadNorm(context, q, config_.head_dim, config_.rms_norm_eps);
-    angles.Rotate(context, q, config_.head_dim);
+    angles.Rotate(context, q, config_.head_dim, at);
   }
 }
 
-void Attention::FinishWindowRow(const OpContext& context, int64_t position, float* kv) const {
-  RopeAngles angles(static_cast<int64_t>(frequencies_.size()));
-  angles.Set(frequencies_, position);
-  angles.Rotate(context, kv, config_.head_dim);
-  if (context.reference()) SimulateFp8(kv, config_.head_dim - config_.qk_rope_head_dim);
+void Attention::FinishWindowRow(const OpContext& context, const RopeAngles& angles, int64_t at,
+                                float* kv) const {
+  angles.Rotate(context, kv, config_.head_dim, at);
+  if (context.reference()) {
+    SimulateFp8(context.kernels, kv, config_.head_dim - config_.qk_rope_head_dim);
+  }
 }
 
-void Attention::UnrotateHeads(const OpContext& context, int64_t position, float* o) const {
-  RopeAngles angles(static_cast<int64_t>(frequencies_.size()));
-  angles.Set(frequencies_, position);
+void Attention::UnrotateHeads(const OpContext& context, const RopeAngles& angles, int64_t at,
+                              float* o) const {
   for (int64_t h = 0; h < config_.num_attention_heads; ++h, o += config_.head_dim) {
-    angles.RotateBack(context, o, config_.head_dim);
+    angles.RotateBack(context, o, config_.head_dim, at);
   }
 }
 
 void Attention::Queries(const OpContext& context, const Batch& batch, const float* qr,
                         float* q) const {
-  std::vector<float> scratch(static_cast<size_t>(batch.rows() * weights_.wq_b.in));
+  const ScratchArray<float> scratch(context, batch.rows() * weights_.wq_b.in);
   QuantizedLinear(context, qr, batch.rows(), weights_.wq_b, scratch.data(), q);
-  context.pool.ParallelFor(batch.rows(), [&](int64_t row, int64_t) {
-    FinishQueryHeads(context, batch.positions[static_cast<size_t>(row)],
-                     q + row * weights_.wq_b.out);
+  const RopeAngles& angles = batch.AnglesOf(frequencies_);
+  ForRows(context, batch.rows(), weights_.wq_b.out, [&](int64_t row) {
+    FinishQueryHeads(context, angles, row, q + row * weights_.wq_b.out);
   });
 }
 
@@ -78,10 +79,10 @@ void Attention::GroupProjection(const OpContext& context, const float* o, int64_
 void Attention::Output(const OpContext& context, const Batch& batch, float* o, float* out) const {
   const int64_t rows = batch.rows();
   const int64_t width = config_.num_attention_heads * config_.head_dim;
-  context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
-    UnrotateHeads(context, batch.positions[static_cast<size_t>(row)], o + row * width);
-  });
-  std::vector<float> z(static_cast<size_t>(rows * weights_.wo_b.in));
+  const RopeAngles& angles = batch.AnglesOf(frequencies_);
+  ForRows(context, rows, config_.num_attention_heads * config_.qk_rope_head_dim,
+          [&](int64_t row) { UnrotateHeads(context, angles, row, o + row * width); });
+  const ScratchArray<float> z(context, rows * weights_.wo_b.in);
   GroupProjection(context, o, rows, z.data());
   QuantizedLinear(context, z.data(), rows, weights_.wo_b, z.data(), out);
 }
@@ -89,8 +90,8 @@ void Attention::Output(const OpContext& context, const Batch& batch, float* o, f
 void Attention::Compress(const OpContext& context, const Batch& batch, LayerStates states,
                          const float* x) const {
   const auto run = [&](const Compressor& compressor, int64_t width, auto open_of, auto rows_of) {
-    std::vector<float> kv(static_cast<size_t>(batch.rows() * width));
-    std::vector<float> gate(kv.size());
+    const ScratchArray<float> kv(context, batch.rows() * width);
+    const ScratchArray<float> gate(context, batch.rows() * width);
     compressor.Project(context, batch, x, kv.data(), gate.data());
     for (size_t i = 0; i < batch.segments.size(); ++i) {
       const Segment& segment = batch.segments[i];
@@ -117,8 +118,8 @@ Attention::Selection Attention::SelectRows(const OpContext& context, const Batch
   if (!indexer_) return selected;
   const int64_t heads = config_.index_n_heads;
   const int64_t width = heads * config_.index_head_dim;
-  std::vector<float> iq(static_cast<size_t>(batch.rows() * width));
-  std::vector<float> w(static_cast<size_t>(batch.rows() * heads));
+  const ScratchArray<float> iq(context, batch.rows() * width);
+  const ScratchArray<float> w(context, batch.rows() * heads);
   indexer_->Queries(context, batch, qr, iq.data());
   indexer_->HeadWeights(context, x, batch.rows(), w.data());
   const OperationTimer timer(context, &OperationCounts::index_scan_ns);
@@ -286,11 +287,9 @@ void Attention::Project(const OpContext& context, const float* x, int64_t rows, 
                         float* window_rows) const {
   const MatrixView& wq_a = weights_.wq_a;
   const MatrixView& wkv = weights_.wkv;
-  std::vector<float> quantized;
-  if (NeedsQuantizedInput(context, wq_a) || NeedsQuantizedInput(context, wkv)) {
-    quantized.resize(static_cast<size_t>(rows * wq_a.in));
-    QuantizeRows(context, x, rows, wq_a.in, quantized.data());
-  }
+  const bool quantizes = NeedsQuantizedInput(context, wq_a) || NeedsQuantizedInput(context, wkv);
+  const ScratchArray<float> quantized(context, quantizes ? rows * wq_a.in : 0);
+  if (quantizes) QuantizeRows(context, x, rows, wq_a.in, quantized.data());
   const auto input_of = [&](const MatrixView& w) {
     return NeedsQuantizedInput(context, w) ? quantized.data() : x;
   };
@@ -328,15 +327,14 @@ void Attention::Forward(const OpContext& context, const Batch& batch, LayerState
   const int64_t rows = batch.rows();
   const int64_t c = config_.head_dim;
   const int64_t width = config_.num_attention_heads * c;
-  std::vector<float> qr(static_cast<size_t>(rows * config_.q_lora_rank));
-  std::vector<float> window_rows(static_cast<size_t>(rows * c));
-  std::vector<float> q(static_cast<size_t>(rows * width));
-  std::vector<float> o(q.size());
-
+  const ScratchArray<float> qr(context, rows * config_.q_lora_rank);
+  const ScratchArray<float> window_rows(context, rows * c);
   Project(context, x, rows, qr.data(), window_rows.data());
+  const ScratchArray<float> q(context, rows * width);
   Queries(context, batch, qr.data(), q.data());
-  context.pool.ParallelFor(rows, [&](int64_t t, int64_t) {
-    FinishWindowRow(context, batch.positions[static_cast<size_t>(t)], window_rows.data() + t * c);
+  const RopeAngles& angles = batch.AnglesOf(frequencies_);
+  ForRows(context, rows, c, [&](int64_t t) {
+    FinishWindowRow(context, angles, t, window_rows.data() + t * c);
   });
   Observe(observe, "q", q.data(), rows, width);
   Observe(observe, "window_row", window_rows.data(), rows, c);
@@ -346,6 +344,7 @@ void Attention::Forward(const OpContext& context, const Batch& batch, LayerState
   const Selection selected = SelectRows(context, batch, states, x, qr.data());
   ObserveSelection(observe, selected);
 
+  const ScratchArray<float> o(context, rows * width);
   Attend(context, batch, states, q.data(), window_rows.data(), selected, o.data());
   Observe(observe, "attention", o.data(), rows, width);
   KeepWindow(batch, states, window_rows.data());

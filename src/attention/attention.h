@@ -40,10 +40,14 @@ class Attention {
 
   // The steps of Forward, each [rows, ...] to [rows, ...].
   void Queries(const OpContext& context, const Batch& batch, const float* qr, float* q) const;
-  void FinishQueryHeads(const OpContext& context, int64_t position, float* q) const;  // [H, c]
-  void FinishWindowRow(const OpContext& context, int64_t position, float* kv) const;  // [c]
+  // One row, with the angles at index `at`: q is [H, c], kv [c], o [H, c].
+  void FinishQueryHeads(const OpContext& context, const RopeAngles& angles, int64_t at,
+                        float* q) const;
+  void FinishWindowRow(const OpContext& context, const RopeAngles& angles, int64_t at,
+                       float* kv) const;
   void Output(const OpContext& context, const Batch& batch, float* o, float* out) const;
-  void UnrotateHeads(const OpContext& context, int64_t position, float* o) const;  // [H, c]
+  void UnrotateHeads(const OpContext& context, const RopeAngles& angles, int64_t at,
+                     float* o) const;
   void GroupProjection(const OpContext& context, const float* o, int64_t rows, float* z) const;
 
  private:

@@ -121,6 +121,7 @@ TEST(SparseAttention, SinkOfAnySize) {
 }
 
 TEST(PoolGroup, IsASoftmaxPerChannel) {
+  const Kernels* kernels = *SelectKernels(ForcedIsa());
   for (const bool overlap : {false, true}) {
     const int64_t width = 6;
     const int64_t row_width = overlap ? 2 * width : width;
@@ -137,7 +138,12 @@ TEST(PoolGroup, IsASoftmaxPerChannel) {
         gate_rows.push_back(r < missing ? nullptr : gate.data() + at);
       }
       Floats out(static_cast<size_t>(width));
-      PoolGroup(kv_rows, gate_rows, overlap, width, out.data());
+      kernels->gates.pool({.kv = kv_rows.data(),
+                           .gate = gate_rows.data(),
+                           .rows = static_cast<int64_t>(n),
+                           .overlap = overlap,
+                           .width = width},
+                          out.data());
       for (int64_t i = 0; i < width; ++i) {
         reference::Vector<double> logits;
         reference::Vector<double> values;
@@ -220,8 +226,8 @@ TEST(IndexScorer, EqualsTheDefinition) {
     auto w = RandomFloats(static_cast<size_t>(kQueries * heads), 2);
     auto keys = RandomFloats(kKeys * kWidth, 3);
     for (size_t i = 0; i < keys.size(); ++i) keys[i] *= std::exp2(static_cast<float>(i % 7));
-    for (int64_t i = 0; i < kQueries * heads; ++i) SimulateFp4(iq.data() + i * kWidth, kWidth);
-    for (int64_t i = 0; i < kKeys; ++i) SimulateFp4(keys.data() + i * kWidth, kWidth);
+    for (int64_t i = 0; i < kQueries * heads; ++i) SimulateFp4(kScalarKernels, iq.data() + i * kWidth, kWidth);
+    for (int64_t i = 0; i < kKeys; ++i) SimulateFp4(kScalarKernels, keys.data() + i * kWidth, kWidth);
     for (float& value : w) value = RoundBf16(value);
     Rows32 store(Precision::kReference);
     for (int64_t i = 0; i < kKeys; ++i) store.rows.Append(keys.data() + i * kWidth);
@@ -339,7 +345,7 @@ TEST(IndexScorer, RoundsEveryStepAndKeepsNegativeScores) {
   const Floats w{-0.5F, 0.25F};
   IndexScorer scorer(2, kWidth);
   Floats simulated = iq;
-  SimulateFp4(simulated.data(), kWidth);
+  SimulateFp4(kScalarKernels, simulated.data(), kWidth);
   ASSERT_EQ(simulated, iq);
   scorer.SetQueries(context.op, iq.data(), w.data(), 1);
   Floats scores(3);

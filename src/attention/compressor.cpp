@@ -1,15 +1,14 @@
 #include "attention/compressor.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <array>
 
-#include "kernels/expand.h"
+#include "base/check.h"
+#include "kernels/for_rows.h"
 #include "kernels/hadamard.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/quant.h"
-#include "tensor/number_formats.h"
 
 namespace dsv {
 namespace {
@@ -35,32 +34,11 @@ void KeepRows(std::vector<float>& stored, const float* chunk, const Segment& seg
 
 }  // namespace
 
-void PoolGroup(const std::vector<const float*>& kv, const std::vector<const float*>& gate,
-               bool overlap, int64_t width, float* out) {
-  const size_t rows = kv.size();
-  std::vector<float> weight(rows);
-  for (int64_t i = 0; i < width; ++i) {
-    const auto channel = [&](size_t row) { return overlap && row >= rows / 2 ? width + i : i; };
-    float max = -std::numeric_limits<float>::infinity();
-    for (size_t row = 0; row < rows; ++row) {
-      if (gate[row] != nullptr) max = std::max(max, gate[row][channel(row)]);
-    }
-    float sum = 0;
-    for (size_t row = 0; row < rows; ++row) {
-      weight[row] = gate[row] == nullptr ? 0.0F : std::exp(gate[row][channel(row)] - max);
-      sum += weight[row];
-    }
-    float value = 0;
-    for (size_t row = 0; row < rows; ++row) {
-      if (kv[row] != nullptr) value += weight[row] / sum * kv[row][channel(row)];
-    }
-    out[i] = value;
-  }
-}
-
 Compressor::Compressor(const CompressorWeights& weights, CompressedRowKind kind, int64_t ratio,
                        double eps, const std::vector<float>& frequencies)
-    : weights_(weights), kind_(kind), ratio_(ratio), eps_(eps), frequencies_(frequencies) {}
+    : weights_(weights), kind_(kind), ratio_(ratio), eps_(eps), frequencies_(frequencies) {
+  DSV_CHECK(ratio <= kMaxPoolRows && weights.ape.format == MatrixFormat::kF32);
+}
 
 void Compressor::Project(const OpContext& context, const Batch& batch, const float* x, float* kv,
                          float* gate) const {
@@ -69,17 +47,17 @@ void Compressor::Project(const OpContext& context, const Batch& batch, const flo
   const MatMulJob jobs[] = {{x, d, batch.rows(), &weights_.wkv, 0, width, kv, width},
                             {x, d, batch.rows(), &weights_.wgate, 0, width, gate, width}};
   MatMul(context, LinearKind::kF32, jobs);
-  context.pool.ParallelFor(batch.rows(), [&](int64_t row, int64_t) {
-    std::vector<float> ape(static_cast<size_t>(width));
-    ExpandRow(context.kernels, weights_.ape, batch.positions[static_cast<size_t>(row)] % ratio_,
-              ape.data());
-    for (int64_t i = 0; i < width; ++i) gate[row * width + i] += ape[static_cast<size_t>(i)];
+  const MatrixView& ape = weights_.ape;
+  ForRows(context, batch.rows(), width, [&](int64_t row) {
+    const int64_t term = batch.positions[static_cast<size_t>(row)] % ratio_;
+    context.kernels.rows.add_stored(ape.data + term * width * 4, /*bf16=*/false, width,
+                                    gate + row * width);
   });
 }
 
 void Compressor::NormAndRotate(const OpContext& context, int64_t group, float* row) const {
-  if (context.reference()) RoundBf16Row(row, width());
-  RmsNormRow(context, row, ExpandVector(weights_.norm), eps_, row);
+  if (context.reference()) context.kernels.rows.round_bf16(row, width());
+  RmsNormRow(context, row, weights_.norm, eps_, row);
   RopeAngles angles(static_cast<int64_t>(frequencies_.size()));
   angles.Set(frequencies_, group * ratio_);
   angles.Rotate(context, row, width());
@@ -88,33 +66,32 @@ void Compressor::NormAndRotate(const OpContext& context, int64_t group, float* r
 void Compressor::Simulate(const OpContext& context, float* row) const {
   if (kind_ == CompressedRowKind::kIndex) {
     Hadamard(context, row, width());
-    if (context.reference()) SimulateFp4(row, width());
+    if (context.reference()) SimulateFp4(context.kernels, row, width());
   } else if (context.reference()) {
-    SimulateFp8(row, width() - 2 * static_cast<int64_t>(frequencies_.size()));
+    SimulateFp8(context.kernels, row, width() - 2 * static_cast<int64_t>(frequencies_.size()));
   }
 }
 
 void Compressor::Pool(const OpContext& context, const OpenGroup& open, const Segment& segment,
                       const float* kv, const float* gate, int64_t group, float* out) const {
   const int64_t row_width = weights_.wkv.out;
-  std::vector<const float*> kv_rows;
-  std::vector<const float*> gate_rows;
+  std::array<const float*, kMaxPoolRows> kv_rows{};
+  std::array<const float*, kMaxPoolRows> gate_rows{};
   const int64_t first = (Overlaps(ratio_) ? group - 1 : group) * ratio_;
-  for (int64_t position = first; position < (group + 1) * ratio_; ++position) {
-    if (position < 0) {
-      kv_rows.push_back(nullptr);
-      gate_rows.push_back(nullptr);
-    } else if (position < segment.position) {
-      const int64_t offset = (position - open.first_position) * row_width;
-      kv_rows.push_back(open.kv.data() + offset);
-      gate_rows.push_back(open.gate.data() + offset);
-    } else {
-      const int64_t offset = (position - segment.position) * row_width;
-      kv_rows.push_back(kv + offset);
-      gate_rows.push_back(gate + offset);
-    }
+  const int64_t count = (group + 1) * ratio_ - first;
+  for (int64_t i = std::max<int64_t>(0, -first); i < count; ++i) {
+    const int64_t position = first + i;
+    const bool before = position < segment.position;
+    const int64_t offset = (position - (before ? open.first_position : segment.position)) * row_width;
+    kv_rows[static_cast<size_t>(i)] = (before ? open.kv.data() : kv) + offset;
+    gate_rows[static_cast<size_t>(i)] = (before ? open.gate.data() : gate) + offset;
   }
-  PoolGroup(kv_rows, gate_rows, Overlaps(ratio_), width(), out);
+  context.kernels.gates.pool({.kv = kv_rows.data(),
+                              .gate = gate_rows.data(),
+                              .rows = count,
+                              .overlap = Overlaps(ratio_),
+                              .width = width()},
+                             out);
   NormAndRotate(context, group, out);
   Simulate(context, out);
 }

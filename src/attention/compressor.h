@@ -17,13 +17,6 @@ enum class CompressedRowKind : uint8_t {
   kIndex,  // Hadamard and FP4 simulation
 };
 
-// Pools one group, channel by channel: softmax of the gates over the rows, weighted sum of the
-// values. `kv[i]` and `gate[i]` point at row i of the group; for overlapping groups the first half
-// of the rows is the previous group (channels [0, width)) and the second half the current one
-// (channels [width, 2 width)); a null pointer is a row that does not exist. out: [width].
-void PoolGroup(const std::vector<const float*>& kv, const std::vector<const float*>& gate,
-               bool overlap, int64_t width, float* out);
-
 class Compressor {
  public:
   // `ratio` 4 (overlapping) or 128. `frequencies` are those of compressed layers.

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/for_rows.h"
 #include "kernels/hadamard.h"
 #include "kernels/matmul.h"
 #include "kernels/quant.h"
+#include "kernels/scratch.h"
 #include "tensor/number_formats.h"
 #include "tensor/tensor_view.h"
 
@@ -105,16 +107,15 @@ Indexer::Indexer(const IndexerWeights& weights, const ModelConfig& config,
 
 void Indexer::Queries(const OpContext& context, const Batch& batch, const float* qr,
                       float* iq) const {
-  std::vector<float> scratch(static_cast<size_t>(batch.rows() * weights_.wq_b.in));
+  const ScratchArray<float> scratch(context, batch.rows() * weights_.wq_b.in);
   QuantizedLinear(context, qr, batch.rows(), weights_.wq_b, scratch.data(), iq);
-  context.pool.ParallelFor(batch.rows(), [&](int64_t row, int64_t) {
-    RopeAngles angles(static_cast<int64_t>(frequencies_.size()));
-    angles.Set(frequencies_, batch.positions[static_cast<size_t>(row)]);
+  const RopeAngles& angles = batch.AnglesOf(frequencies_);
+  ForRows(context, batch.rows(), heads_ * head_dim_, [&](int64_t row) {
     for (int64_t h = 0; h < heads_; ++h) {
       float* head = iq + (row * heads_ + h) * head_dim_;
-      angles.Rotate(context, head, head_dim_);
+      angles.Rotate(context, head, head_dim_, row);
       Hadamard(context, head, head_dim_);
-      if (context.reference()) SimulateFp4(head, head_dim_);
+      if (context.reference()) SimulateFp4(context.kernels, head, head_dim_);
     }
   });
 }
@@ -123,8 +124,11 @@ void Indexer::HeadWeights(const OpContext& context, const float* x, int64_t rows
   MatMul(context, LinearKind::kBF16, x, rows, weights_.weights_proj, w);
   const auto scale = static_cast<float>(
       1.0 / std::sqrt(static_cast<double>(head_dim_) * static_cast<double>(heads_)));
-  for (int64_t i = 0; i < rows * heads_; ++i) w[i] *= scale;
-  if (context.reference()) RoundBf16Row(w, rows * heads_);
+  ForRows(context, rows, heads_, [&](int64_t row) {
+    float* weights = w + row * heads_;
+    for (int64_t h = 0; h < heads_; ++h) weights[h] *= scale;
+    if (context.reference()) context.kernels.rows.round_bf16(weights, heads_);
+  });
 }
 
 void Indexer::Scan(const OpContext& context, const Segment& segment, const Part& part,

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
 #include "cache/session_state.h"
+#include "kernels/rope.h"
 
 namespace dsv {
 
@@ -22,6 +24,21 @@ struct Batch {
   std::vector<int64_t> positions;  // [rows]
 
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
+
+  // The angles of all positions, formed at the first call for a table of frequencies: every layer
+  // with this table uses them. Called by the thread that runs the pass.
+  const RopeAngles& AnglesOf(const std::vector<float>& frequencies) const {
+    const auto [entry, is_new] = angles.try_emplace(&frequencies);
+    if (is_new) {
+      entry->second = RopeAngles(static_cast<int64_t>(frequencies.size()), rows());
+      for (int64_t i = 0; i < rows(); ++i) {
+        entry->second.Set(frequencies, positions[static_cast<size_t>(i)], i);
+      }
+    }
+    return entry->second;
+  }
+
+  mutable std::map<const std::vector<float>*, RopeAngles> angles = {};
 };
 
 // The state of one layer for each segment of a batch.

@@ -34,7 +34,7 @@ Floats MainRow(int64_t width, uint32_t seed, int exponent) {
   for (size_t i = 0; i < row.size(); ++i) {
     row[i] = RoundBf16(std::ldexp(row[i], exponent - static_cast<int>(i % 11)));
   }
-  SimulateFp8(row.data(), width - kRotated);
+  SimulateFp8(kScalarKernels, row.data(), width - kRotated);
   return row;
 }
 
@@ -43,7 +43,7 @@ Floats KeyRow(int64_t width, uint32_t seed, int exponent) {
   for (size_t i = 0; i < row.size(); ++i) {
     row[i] = RoundBf16(std::ldexp(row[i], exponent - static_cast<int>(i % 5)));
   }
-  SimulateFp4(row.data(), width);
+  SimulateFp4(kScalarKernels, row.data(), width);
   return row;
 }
 
@@ -93,7 +93,7 @@ TEST(RowFormat, KeepsSignedZerosTheSmallestAndTheLargest) {
   row[65] = 0.0F;
   row[511] = -0x1p-133F;  // a bf16 subnormal
   Floats simulated = row;
-  SimulateFp8(simulated.data(), 448);
+  SimulateFp8(kScalarKernels, simulated.data(), 448);
   ASSERT_EQ(simulated, row);
   ExpectSameBits(ThroughStorage(RowFormat::Main(Precision::kReference, 512, 64), row), row);
   Floats key(128, -0.0F);

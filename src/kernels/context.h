@@ -31,11 +31,14 @@ struct OperationCounts {
 };
 using OperationCount = std::atomic<int64_t> OperationCounts::*;
 
+class Scratch;
+
 struct OpContext {
   const Kernels& kernels;
   ThreadPool& pool;
   Precision precision;
   OperationCounts* counts = nullptr;  // null: not counted
+  Scratch* scratch = nullptr;         // null: the heap
 
   bool reference() const { return precision == Precision::kReference; }
   // Called for whole blocks of rows, never in an inner loop.

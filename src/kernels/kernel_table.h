@@ -99,8 +99,9 @@ inline constexpr int64_t kMaxPoolRows = 128;
 
 // Element by element; results may be written over arguments.
 struct GateKernels {
-  // y = e^x within 1.1 ulp (cpu/exp-inl.h).
+  // y = e^x within 0.8 ulp (cpu/exp-inl.h).
   void (*exp)(const float* x, int64_t n, float* y);
+  void (*sigmoid)(const float* x, int64_t n, float* y);
   // sqrt(softplus(a))
   void (*router_scores)(const float* a, int64_t n, float* scores);
   // v = (g * sigmoid(g)) * u * weight with g clamped to [, limit] and u to [-limit, limit]; rounded
@@ -110,8 +111,53 @@ struct GateKernels {
   void (*pool)(const PoolJob& job, float* out);
 };
 
+// y = w * (x * rho), rho = 1 / sqrt(mean(x^2) + eps), rounded with b16 if `round`. y may be x.
+struct RmsNormJob {
+  const float* x;
+  int64_t n;
+  const void* weight;  // stored elements, BF16 or F32, without alignment
+  bool bf16_weight;
+  float eps;
+  bool round;
+  float* y;
+};
+
+// What is done to one row of n activations.
 struct RowKernels {
   float (*sum_of_squares)(const float* x, int64_t n);
+  void (*round_bf16)(float* x, int64_t n);
+  void (*rms_norm)(const RmsNormJob& job);
+  // The norm of a query head without a weight, in place; with `round` in bf16 operations (4.4).
+  void (*head_norm)(float* q, int64_t n, float eps, bool round);
+  // x += stored elements, BF16 or F32.
+  void (*add_stored)(const void* w, bool bf16, int64_t n, float* x);
+  // y = rows[0] + rows[1] + ..., in this order, then b16 if `round`; count >= 1.
+  void (*sum_rows)(const float* const* rows, int64_t count, int64_t n, bool round, float* y);
+  // Rotates x[n] by pairs; cos and sin are [n], of pair i at 2 i and 2 i + 1, sin with a minus at
+  // 2 i. `back` rotates by the negative angles.
+  void (*rotate)(const float* cos, const float* sin, int64_t n, bool back, bool round, float* x);
+  // The orthonormal Hadamard rotation of x[n], n a power of two.
+  void (*hadamard)(float* x, int64_t n, bool round);
+};
+
+// Values after quantisation in blocks with power-of-two scales (spec 3.2, 3.5, 3.6). y may be x. The
+// bits are those of the scalar definition, whatever the instruction set.
+struct QuantKernels {
+  void (*fp8)(const float* x, int64_t n, int64_t block, float* y);
+  void (*fp4)(const float* x, int64_t n, int64_t block, float* y);
+};
+
+// The residual streams of one token, [kHcStreams, d] (spec 4.3).
+inline constexpr int64_t kHcStreams = 4;
+struct StreamKernels {
+  float (*sum_of_squares)(const float* streams, int64_t d);
+  // y = sum_j pre[j] X_j
+  void (*collapse)(const float* streams, const float* pre, int64_t d, bool round, float* y);
+  // X_k <- post[k] u + sum_j comb[j][k] X_j, in place; returns the sum_of_squares of the result.
+  float (*mix)(const float* u, const float* post, const float* comb, int64_t d, bool round,
+               float* streams);
+  // Step 5 of section 4.3 on a[4, 4].
+  void (*sinkhorn)(float* a, int64_t iterations, float eps);
 };
 
 struct AttentionKernels {
@@ -171,6 +217,8 @@ struct Kernels {
   LinearKernels linear;
   ExpandKernels expand;
   RowKernels rows;
+  QuantKernels quant;
+  StreamKernels streams;
   GateKernels gates;
   AttentionKernels attention;
   IndexKernels index;

@@ -5,6 +5,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/check.h"
+#include "kernels/for_rows.h"
 #include "kernels/quant.h"
 
 namespace dsv {
@@ -167,8 +168,8 @@ bool NeedsQuantizedInput(const OpContext& context, const MatrixView& weight) {
 }
 
 void QuantizeRows(const OpContext& context, const float* x, int64_t rows, int64_t width, float* q) {
-  context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
-    QuantizeActivation(x + row * width, width, q + row * width);
+  ForRows(context, rows, width, [&](int64_t row) {
+    QuantizeActivation(context.kernels, x + row * width, width, q + row * width);
   });
 }
 

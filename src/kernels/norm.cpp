@@ -1,46 +1,31 @@
 #include "kernels/norm.h"
 
-#include <cmath>
-#include <vector>
-
-#include "kernels/expand.h"
-#include "tensor/number_formats.h"
+#include "base/check.h"
+#include "kernels/for_rows.h"
 
 namespace dsv {
 
-float InverseRms(const OpContext& context, const float* x, int64_t n, double eps) {
-  const float mean = context.kernels.rows.sum_of_squares(x, n) / static_cast<float>(n);
-  return 1.0F / std::sqrt(mean + static_cast<float>(eps));
-}
-
-void RmsNormRow(const OpContext& context, const float* x, const std::vector<float>& w, double eps,
+void RmsNormRow(const OpContext& context, const float* x, const VectorView& weight, double eps,
                 float* y) {
-  const float rho = InverseRms(context, x, static_cast<int64_t>(w.size()), eps);
-  for (size_t i = 0; i < w.size(); ++i) y[i] = w[i] * (x[i] * rho);
-  if (!context.reference()) return;
-  for (size_t i = 0; i < w.size(); ++i) y[i] = RoundBf16(y[i]);
+  DSV_DCHECK(weight.dtype == DType::kF32 || weight.dtype == DType::kBF16);
+  context.kernels.rows.rms_norm({.x = x,
+                                 .n = weight.size,
+                                 .weight = weight.data,
+                                 .bf16_weight = weight.dtype == DType::kBF16,
+                                 .eps = static_cast<float>(eps),
+                                 .round = context.reference(),
+                                 .y = y});
 }
 
 void RmsNorm(const OpContext& context, const float* x, int64_t rows, const VectorView& weight,
              double eps, float* y) {
   const int64_t n = weight.size;
-  const std::vector<float> w = ExpandVector(weight);
-  context.pool.ParallelFor(
-      rows, [&](int64_t row, int64_t) { RmsNormRow(context, x + row * n, w, eps, y + row * n); });
+  ForRows(context, rows, n,
+          [&](int64_t row) { RmsNormRow(context, x + row * n, weight, eps, y + row * n); });
 }
 
 void HeadNorm(const OpContext& context, float* q, int64_t n, double eps) {
-  if (!context.reference()) {
-    const float rho = InverseRms(context, q, n, eps);
-    for (int64_t i = 0; i < n; ++i) q[i] *= rho;
-    return;
-  }
-  float sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += RoundBf16(q[i] * q[i]);
-  const float mean = RoundBf16(sum / static_cast<float>(n));
-  const float shifted = RoundBf16(mean + static_cast<float>(eps));
-  const float scale = RoundBf16(1.0F / std::sqrt(shifted));
-  for (int64_t i = 0; i < n; ++i) q[i] = RoundBf16(q[i] * scale);
+  context.kernels.rows.head_norm(q, n, static_cast<float>(eps), context.reference());
 }
 
 }  // namespace dsv

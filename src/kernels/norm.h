@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/context.h"
 #include "tensor/tensor_view.h"
@@ -14,12 +13,9 @@ namespace dsv {
 void RmsNorm(const OpContext& context, const float* x, int64_t rows, const VectorView& weight,
              double eps, float* y);
 
-// One row of RmsNorm with the expanded weight w[n]; does not use threads.
-void RmsNormRow(const OpContext& context, const float* x, const std::vector<float>& w, double eps,
+// One row of RmsNorm; does not use threads.
+void RmsNormRow(const OpContext& context, const float* x, const VectorView& weight, double eps,
                 float* y);
-
-// rho of one row, in f32 without rounding points.
-float InverseRms(const OpContext& context, const float* x, int64_t n, double eps);
 
 // The norm of one query head without a weight, in place. In reference precision every step is a
 // bf16 operation (spec 4.4).

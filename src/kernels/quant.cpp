@@ -15,15 +15,6 @@ float AbsMax(const float* x, int64_t n) {
   return max;
 }
 
-// `x` and `rounded` may be the same row.
-void RoundFp8Block(const float* x, int64_t n, float scale, float* rounded) {
-  const float inverse = 1.0F / scale;
-  for (int64_t i = 0; i < n; ++i) {
-    const float clamped = std::min(std::max(x[i] * inverse, -kE4m3Max), kE4m3Max);
-    rounded[i] = RoundE4m3(clamped) * scale;
-  }
-}
-
 }  // namespace
 
 float Fp8Scale(const float* x, int64_t n) {
@@ -45,30 +36,16 @@ void ActivationScales(const float* x, int64_t n, float* scales) {
   }
 }
 
-void QuantizeActivation(const float* x, int64_t n, float* quantized) {
-  for (int64_t begin = 0; begin < n; begin += kFp8Block) {
-    const int64_t count = std::min(kFp8Block, n - begin);
-    RoundFp8Block(x + begin, count, Fp8Scale(x + begin, count), quantized + begin);
-  }
+void QuantizeActivation(const Kernels& kernels, const float* x, int64_t n, float* quantized) {
+  kernels.quant.fp8(x, n, kFp8Block, quantized);
 }
 
-void SimulateFp8(float* x, int64_t n) {
-  for (int64_t begin = 0; begin < n; begin += kFp8SimulationBlock) {
-    const int64_t count = std::min(kFp8SimulationBlock, n - begin);
-    RoundFp8Block(x + begin, count, Fp8Scale(x + begin, count), x + begin);
-  }
+void SimulateFp8(const Kernels& kernels, float* x, int64_t n) {
+  kernels.quant.fp8(x, n, kFp8SimulationBlock, x);
 }
 
-void SimulateFp4(float* x, int64_t n) {
-  for (int64_t begin = 0; begin < n; begin += kFp4Block) {
-    const int64_t count = std::min(kFp4Block, n - begin);
-    const float scale = Fp4Scale(x + begin, count);
-    const float inverse = 1.0F / scale;
-    for (int64_t i = begin; i < begin + count; ++i) {
-      const float clamped = std::min(std::max(x[i] * inverse, -kE2m1Max), kE2m1Max);
-      x[i] = RoundE2m1(clamped) * scale;
-    }
-  }
+void SimulateFp4(const Kernels& kernels, float* x, int64_t n) {
+  kernels.quant.fp4(x, n, kFp4Block, x);
 }
 
 }  // namespace dsv

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/reference/reference.h"
+#include "support/available_kernels.h"
 #include "support/random_values.h"
 #include "tensor/number_formats.h"
 
@@ -17,6 +18,15 @@ namespace {
 
 using testing::RandomFloats;
 using testing::ToDouble;
+
+// The functions that have a kernel, on every instruction set of this machine.
+class Quantisers : public ::testing::TestWithParam<const Kernels*> {
+ protected:
+  const Kernels& kernels_ = *GetParam();
+};
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Quantisers,
+                         ::testing::ValuesIn(testing::AvailableKernels()),
+                         testing::NameOfKernels);
 
 // Calls visit(value) for every positive finite bf16 value.
 template <class Visitor>
@@ -73,16 +83,16 @@ TEST(NumberFormats, RoundsToBf16) {
   }
 }
 
-TEST(NumberFormats, ANanStaysANan) {
+TEST_P(Quantisers, ANanStaysANan) {
   for (const uint32_t bits : {0x7FC00000U, 0xFFC00000U, 0x7FFF0000U, 0xFFFF0000U, 0xFFFFFFFFU}) {
     const auto nan = std::bit_cast<float>(bits);
     EXPECT_TRUE(std::isnan(RoundE4m3(nan))) << bits;
     EXPECT_TRUE(std::isnan(RoundE2m1(nan))) << bits;
     std::vector<float> row(64, 1.0F);
     row[40] = nan;
-    SimulateFp8(row.data(), 64);
+    SimulateFp8(kernels_, row.data(), 64);
     EXPECT_TRUE(std::isnan(row[40]) && row[39] == 1.0F) << bits;
-    SimulateFp4(row.data(), 64);
+    SimulateFp4(kernels_, row.data(), 64);
     EXPECT_TRUE(std::isnan(row[40]) && row[39] == 1.0F) << bits;
   }
 }
@@ -115,8 +125,8 @@ TEST(NumberFormats, RoundsToE4m3AndE2m1) {
 }
 
 // The scale rule for every bf16 block maximum (spec 3.2).
-TEST(Quantisers, ScaleOfEveryBf16Maximum) {
-  ForEachPositiveBf16([](float a) {
+TEST_P(Quantisers, ScaleOfEveryBf16Maximum) {
+  ForEachPositiveBf16([this](float a) {
     float scale = 0;
     ActivationScales(&a, 1, &scale);
     const double value = a;
@@ -124,10 +134,10 @@ TEST(Quantisers, ScaleOfEveryBf16Maximum) {
     // Above 2^126 rounding up may leave the range of a float.
     if (a > 0x1p126F) return;
     float fp8 = a;
-    SimulateFp8(&fp8, 1);
+    SimulateFp8(kernels_, &fp8, 1);
     ASSERT_EQ(fp8, reference::SimulateFp8({value}, 64).front()) << a;
     float fp4 = -a;
-    SimulateFp4(&fp4, 1);
+    SimulateFp4(kernels_, &fp4, 1);
     ASSERT_EQ(fp4, reference::SimulateFp4({-value}, 32).front()) << a;
   });
   float scale = 0;
@@ -142,23 +152,23 @@ TEST(Quantisers, ScaleOfEveryBf16Maximum) {
 }
 
 // Every bf16 value beside a fixed maximum.
-TEST(Quantisers, ValueOfEveryBf16Element) {
+TEST_P(Quantisers, ValueOfEveryBf16Element) {
   for (const float max : {448.0F, 3.5F, 1.0F, 1e-5F}) {
-    ForEachPositiveBf16([max](float value) {
+    ForEachPositiveBf16([this, max](float value) {
       if (value > max) return;
       std::vector<float> block{max, value, -value};
       std::vector<float> quantized(3);
-      QuantizeActivation(block.data(), 3, quantized.data());
+      QuantizeActivation(kernels_, block.data(), 3, quantized.data());
       ASSERT_EQ(ToDouble(quantized), reference::SimulateFp8(ToDouble(block), 128)) << value;
       std::vector<float> fp4 = block;
-      SimulateFp4(fp4.data(), 3);
+      SimulateFp4(kernels_, fp4.data(), 3);
       ASSERT_EQ(ToDouble(fp4), reference::SimulateFp4(ToDouble(block), 32)) << value;
     });
   }
 }
 
 // Lengths that are no multiple of the block, and blocks of very different size.
-TEST(Quantisers, BlocksOfRandomRows) {
+TEST_P(Quantisers, BlocksOfRandomRows) {
   for (const size_t n : {1U, 31U, 32U, 33U, 63U, 64U, 65U, 127U, 128U, 129U, 300U, 448U}) {
     std::vector<float> x = RandomFloats(n, static_cast<uint32_t>(n));
     for (size_t i = 0; i < n; ++i) {
@@ -166,40 +176,40 @@ TEST(Quantisers, BlocksOfRandomRows) {
     }
     const auto count = static_cast<int64_t>(n);
     std::vector<float> quantized(n);
-    QuantizeActivation(x.data(), count, quantized.data());
+    QuantizeActivation(kernels_, x.data(), count, quantized.data());
     EXPECT_EQ(ToDouble(quantized), reference::SimulateFp8(ToDouble(x), 128));
     std::vector<float> fp8 = x;
-    SimulateFp8(fp8.data(), count);
+    SimulateFp8(kernels_, fp8.data(), count);
     EXPECT_EQ(ToDouble(fp8), reference::SimulateFp8(ToDouble(x), 64));
     std::vector<float> again = fp8;
-    SimulateFp8(again.data(), count);
+    SimulateFp8(kernels_, again.data(), count);
     EXPECT_EQ(again, fp8);  // representable values stay
     std::vector<float> fp4 = x;
-    SimulateFp4(fp4.data(), count);
+    SimulateFp4(kernels_, fp4.data(), count);
     EXPECT_EQ(ToDouble(fp4), reference::SimulateFp4(ToDouble(x), 32));
     for (const float value : fp8) EXPECT_EQ(value, RoundBf16(value));
   }
 }
 
-std::vector<float> Fp8(std::vector<float> x) {
-  SimulateFp8(x.data(), static_cast<int64_t>(x.size()));
+std::vector<float> Fp8(const Kernels& kernels, std::vector<float> x) {
+  SimulateFp8(kernels, x.data(), static_cast<int64_t>(x.size()));
   return x;
 }
-std::vector<float> Fp4(std::vector<float> x) {
-  SimulateFp4(x.data(), static_cast<int64_t>(x.size()));
+std::vector<float> Fp4(const Kernels& kernels, std::vector<float> x) {
+  SimulateFp4(kernels, x.data(), static_cast<int64_t>(x.size()));
   return x;
 }
 
-TEST(Quantisers, VectorsOfTheSpecification) {
-  EXPECT_EQ(Fp8({1.0F, 0.3F, 0.001F, -0.0625F, 0.0147F}),
+TEST_P(Quantisers, VectorsOfTheSpecification) {
+  EXPECT_EQ(Fp8(kernels_, {1.0F, 0.3F, 0.001F, -0.0625F, 0.0147F}),
             (std::vector<float>{1.0F, 0.3125F, 0.0009765625F, -0.0625F, 0.0146484375F}));
-  EXPECT_EQ(Fp8({3.5F, 0.3F, 0.01F}), (std::vector<float>{3.5F, 0.3125F, 0.009765625F}));
-  EXPECT_EQ(Fp8({0.00005F}), (std::vector<float>{208 * 0x1p-22F}));
-  EXPECT_EQ(Fp4({1.0F, 0.3F, 0.9F, 0.0625F, -0.4375F}),
+  EXPECT_EQ(Fp8(kernels_, {3.5F, 0.3F, 0.01F}), (std::vector<float>{3.5F, 0.3125F, 0.009765625F}));
+  EXPECT_EQ(Fp8(kernels_, {0.00005F}), (std::vector<float>{208 * 0x1p-22F}));
+  EXPECT_EQ(Fp4(kernels_, {1.0F, 0.3F, 0.9F, 0.0625F, -0.4375F}),
             (std::vector<float>{1.0F, 0.25F, 1.0F, 0.0F, -0.5F}));
-  EXPECT_EQ(Fp4({6, 0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5}),
+  EXPECT_EQ(Fp4(kernels_, {6, 0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5}),
             (std::vector<float>{6, 0, 1, 1, 2, 2, 4, 4}));
-  EXPECT_EQ(Fp4(std::vector<float>(32, 0.0F)), std::vector<float>(32, 0.0F));
+  EXPECT_EQ(Fp4(kernels_, std::vector<float>(32, 0.0F)), std::vector<float>(32, 0.0F));
   float scale = 0;
   const float tiny = 1e-4F;
   ActivationScales(&tiny, 1, &scale);

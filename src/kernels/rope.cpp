@@ -4,8 +4,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "tensor/number_formats.h"
-
 namespace dsv {
 namespace {
 
@@ -42,25 +40,16 @@ std::vector<float> RopeFrequencies(int64_t dim, double theta, const RopeScaling&
   return f;
 }
 
-void RopeAngles::Set(const std::vector<float>& frequencies, int64_t position) {
-  for (size_t i = 0; i < cos_.size(); ++i) {
-    const float angle = static_cast<float>(position) * frequencies[i];
-    cos_[i] = std::cos(angle);
-    sin_[i] = std::sin(angle);
-  }
-}
-
-void RopeAngles::Apply(const OpContext& context, float* x, int64_t n, float direction) const {
-  float* pair = x + n - 2 * static_cast<int64_t>(cos_.size());
-  for (size_t i = 0; i < cos_.size(); ++i, pair += 2) {
-    const float a = pair[0];
-    const float b = pair[1];
-    const float sin = direction * sin_[i];
-    pair[0] = a * cos_[i] - b * sin;
-    pair[1] = a * sin + b * cos_[i];
-    if (!context.reference()) continue;
-    pair[0] = RoundBf16(pair[0]);
-    pair[1] = RoundBf16(pair[1]);
+void RopeAngles::Set(const std::vector<float>& frequencies, int64_t position, int64_t at) {
+  float* cos = cos_.data() + at * width_;
+  float* sin = sin_.data() + at * width_;
+  for (const float frequency : frequencies) {
+    const float angle = static_cast<float>(position) * frequency;
+    cos[0] = cos[1] = std::cos(angle);
+    sin[1] = std::sin(angle);
+    sin[0] = -sin[1];
+    cos += 2;
+    sin += 2;
   }
 }
 

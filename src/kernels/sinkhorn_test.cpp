@@ -1,10 +1,9 @@
-#include "kernels/sinkhorn.h"
-
 #include <gtest/gtest.h>
 
 #include <vector>
 
 #include "kernels/reference/reference.h"
+#include "support/available_kernels.h"
 #include "support/random_values.h"
 
 namespace dsv {
@@ -13,17 +12,20 @@ namespace {
 using Matrix = reference::Matrix<double>;
 
 // Appendix A.4: 20 iterations, eps 1e-6.
-std::vector<float> Project(std::vector<float> a) {
-  Sinkhorn(a.data(), 4, 20, 1e-6);
-  return a;
-}
+class Sinkhorn : public ::testing::TestWithParam<const Kernels*> {
+ protected:
+  std::vector<float> Project(std::vector<float> a) const {
+    GetParam()->streams.sinkhorn(a.data(), 20, 1e-6F);
+    return a;
+  }
+};
 
 void ExpectNear(const std::vector<float>& got, const std::vector<double>& expected, double limit) {
   ASSERT_EQ(got.size(), expected.size());
   for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], limit) << i;
 }
 
-TEST(Sinkhorn, VectorsOfTheSpecification) {
+TEST_P(Sinkhorn, VectorsOfTheSpecification) {
   ExpectNear(Project(std::vector<float>(16, 0.0F)), std::vector<double>(16, 0.24999975), 1e-7);
   ExpectNear(
       Project({0.5F, -1, 2, 0, 1.5F, 0.25F, -0.5F, -2, 0, 3, 1, -1, -0.75F, 0.5F, 0, 1.25F}),
@@ -32,7 +34,7 @@ TEST(Sinkhorn, VectorsOfTheSpecification) {
       1.5e-7);
 }
 
-TEST(Sinkhorn, StopsAfterTheGivenIterations) {
+TEST_P(Sinkhorn, StopsAfterTheGivenIterations) {
   const auto c = Project({30, 0, 0, 0, 0, 30, 0, 0, 30, 0, 0, 0, 0, 0, 0, 30});
   const std::vector<double> twin{0.4999995, 1.8396e-5, 0.4742223, 1.8396e-5};
   const std::vector<double> second{2.7178e-8, 0.9999612, 0.0257772, 1.0000e-6};
@@ -44,24 +46,24 @@ TEST(Sinkhorn, StopsAfterTheGivenIterations) {
   for (size_t k = 0; k < 4; ++k) EXPECT_NEAR(c[k] + c[4 + k] + c[8 + k] + c[12 + k], 1, 2e-6);
 }
 
-TEST(Sinkhorn, EqualsTheReference) {
-  for (const int64_t n : {1, 2, 4, 7}) {
+TEST_P(Sinkhorn, EqualsTheReference) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
     for (const int64_t iterations : {1, 2, 20}) {
-      auto a = testing::RandomFloats(static_cast<size_t>(n * n), 5);
+      auto a = testing::RandomFloats(16, seed);
       for (float& value : a) value *= 4;
       Matrix rows;
-      for (int64_t j = 0; j < n; ++j) {
-        rows.push_back(testing::ToDouble({a.begin() + j * n, a.begin() + (j + 1) * n}));
+      for (ptrdiff_t j = 0; j < 4; ++j) {
+        rows.push_back(testing::ToDouble({a.begin() + j * 4, a.begin() + (j + 1) * 4}));
       }
       const Matrix expected = reference::Sinkhorn(rows, iterations, 1e-6);
-      Sinkhorn(a.data(), n, iterations, 1e-6);
-      for (int64_t i = 0; i < n * n; ++i) {
-        EXPECT_NEAR(a[static_cast<size_t>(i)],
-                    expected[static_cast<size_t>(i / n)][static_cast<size_t>(i % n)], 1e-6);
-      }
+      GetParam()->streams.sinkhorn(a.data(), iterations, 1e-6F);
+      for (size_t i = 0; i < 16; ++i) EXPECT_NEAR(a[i], expected[i / 4][i % 4], 1e-6);
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Sinkhorn,
+                         ::testing::ValuesIn(testing::AvailableKernels()), testing::NameOfKernels);
 
 }  // namespace
 }  // namespace dsv

@@ -1,111 +1,152 @@
 #include "model/hyper_connection.h"
 
+#include <array>
 #include <cmath>
 
-#include "kernels/expand.h"
+#include "base/check.h"
+#include "kernels/for_rows.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
-#include "kernels/quant.h"
-#include "kernels/sinkhorn.h"
+#include "tensor/number_formats.h"
 
 namespace dsv {
 namespace {
 
-float Sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
+constexpr int64_t n = kHcStreams;
+constexpr int64_t kMixes = (2 + n) * n;
 
-// M = (fn . x) * rho for every row: [rows, fn.out]. The factor is applied after the product.
-std::vector<float> Mix(const OpContext& context, const HyperConnectionWeights& weights,
-                       const ModelConfig& config, const float* streams, int64_t rows) {
-  const int64_t width = weights.fn.in;
-  const int64_t out = weights.fn.out;
-  std::vector<float> mix(static_cast<size_t>(rows * out));
+float Element(const VectorView& vector, int64_t i) {
+  return vector.dtype == DType::kF32 ? LoadUnaligned<float>(vector.data + 4 * i)
+                                     : Bf16ToFloat(LoadUnaligned<uint16_t>(vector.data + 2 * i));
+}
+
+// What a mix is multiplied by and what is added to it.
+struct Affine {
+  explicit Affine(const HyperConnectionWeights& weights) {
+    DSV_CHECK(weights.base.size <= kMixes);
+    for (int64_t i = 0; i < weights.base.size; ++i) {
+      const int64_t part = std::min<int64_t>(i / n, 2);
+      alpha[static_cast<size_t>(i)] = Element(weights.scale, part);
+      beta[static_cast<size_t>(i)] = Element(weights.base, i);
+    }
+  }
+  float Apply(const float* m, int64_t i) const {
+    return m[i] * alpha[static_cast<size_t>(i)] + beta[static_cast<size_t>(i)];
+  }
+
+  std::array<float, kMixes> alpha{};
+  std::array<float, kMixes> beta{};
+};
+
+// fn . x for every row: [rows, fn.out]. What it is multiplied with, rho, comes later.
+std::vector<float> Product(const OpContext& context, const HyperConnectionWeights& weights,
+                           const ModelConfig& config, const float* streams, int64_t rows) {
+  DSV_CHECK(config.hc_mult == n);
+  std::vector<float> mix(static_cast<size_t>(rows * weights.fn.out));
   MatMul(context, LinearKind::kF32, streams, rows, weights.fn, mix.data());
-  context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
-    const float rho = InverseRms(context, streams + row * width, width, config.rms_norm_eps);
-    for (int64_t i = 0; i < out; ++i) mix[static_cast<size_t>(row * out + i)] *= rho;
-  });
   return mix;
 }
 
-// y = b16(sum_j pre_j X_j) of one row.
-void Collapse(const OpContext& context, const float* pre, const float* streams, int64_t n,
-              int64_t d, float* y) {
-  for (int64_t i = 0; i < d; ++i) {
-    float sum = 0;
-    for (int64_t j = 0; j < n; ++j) sum += pre[j] * streams[j * d + i];
-    y[i] = sum;
+// The work on one row after the product. M = (fn . x) * rho; the factor is applied after the product.
+class RowOfStreams {
+ public:
+  RowOfStreams(const OpContext& context, const ModelConfig& config, const HcFusion& fusion,
+               const float* streams, int64_t row)
+      : context_(context),
+        config_(config),
+        fusion_(fusion),
+        row_(row),
+        x_(streams + row * n * config.hidden_size) {}
+
+  void ScaleMix(float* mix, int64_t count) const {
+    const int64_t d = config_.hidden_size;
+    const float squares = fusion_.squares == nullptr
+                              ? context_.kernels.streams.sum_of_squares(x_, d)
+                              : fusion_.squares[row_];
+    const float mean = squares / static_cast<float>(n * d);
+    const float rho = 1.0F / std::sqrt(mean + static_cast<float>(config_.rms_norm_eps));
+    for (int64_t i = 0; i < count; ++i) mix[i] *= rho;
   }
-  if (context.reference()) RoundBf16Row(y, d);
-}
+
+  // sigma(a) + eps, in place
+  void Gates(float* a, int64_t count, float eps) const {
+    context_.kernels.gates.sigmoid(a, count, a);
+    for (int64_t i = 0; i < count; ++i) a[i] += eps;
+  }
+
+  void Collapse(const float* pre, float* y) const {
+    const int64_t d = config_.hidden_size;
+    float* out = y + row_ * d;
+    context_.kernels.streams.collapse(x_, pre, d, context_.reference(), out);
+    if (fusion_.norm != nullptr) {
+      RmsNormRow(context_, out, *fusion_.norm, config_.rms_norm_eps, out);
+    }
+  }
+
+ private:
+  const OpContext& context_;
+  const ModelConfig& config_;
+  const HcFusion& fusion_;
+  int64_t row_;
+  const float* x_;
+};
 
 }  // namespace
 
 HcCoefficients HcPre(const OpContext& context, const HyperConnectionWeights& weights,
-                     const ModelConfig& config, const float* streams, int64_t rows, float* y) {
-  const int64_t n = config.hc_mult;
-  const int64_t d = config.hidden_size;
-  const int64_t out = weights.fn.out;
-  const std::vector<float> alpha = ExpandVector(weights.scale);
-  const std::vector<float> beta = ExpandVector(weights.base);
+                     const ModelConfig& config, const float* streams, int64_t rows, float* y,
+                     const HcFusion& fusion) {
+  const Affine affine(weights);
+  const auto eps = static_cast<float>(config.hc_eps);
   HcCoefficients c;
-  c.mix = Mix(context, weights, config, streams, rows);
+  c.mix = Product(context, weights, config, streams, rows);
   c.pre.resize(static_cast<size_t>(rows * n));
   c.post.resize(c.pre.size());
   c.comb.resize(static_cast<size_t>(rows * n * n));
-  context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
-    const float* m = c.mix.data() + row * out;
+  ForRows(context, rows, n * config.hidden_size, [&](int64_t row) {
+    const RowOfStreams x(context, config, fusion, streams, row);
+    float* m = c.mix.data() + row * kMixes;
     float* pre = c.pre.data() + row * n;
     float* post = c.post.data() + row * n;
     float* comb = c.comb.data() + row * n * n;
+    x.ScaleMix(m, kMixes);
     for (int64_t j = 0; j < n; ++j) {
-      const auto at = static_cast<size_t>(j);
-      pre[j] = Sigmoid(m[j] * alpha[0] + beta[at]) + static_cast<float>(config.hc_eps);
-      post[j] = 2.0F * Sigmoid(m[n + j] * alpha[1] + beta[at + static_cast<size_t>(n)]);
+      pre[j] = affine.Apply(m, j);
+      post[j] = affine.Apply(m, n + j);
     }
-    for (int64_t i = 0; i < n * n; ++i) {
-      comb[i] = m[2 * n + i] * alpha[2] + beta[static_cast<size_t>(2 * n + i)];
-    }
-    Sinkhorn(comb, n, config.hc_sinkhorn_iters, config.hc_eps);
-    Collapse(context, pre, streams + row * n * d, n, d, y + row * d);
+    for (int64_t i = 0; i < n * n; ++i) comb[i] = affine.Apply(m, 2 * n + i);
+    x.Gates(pre, n, eps);
+    x.Gates(post, n, 0);
+    for (int64_t j = 0; j < n; ++j) post[j] *= 2;
+    context.kernels.streams.sinkhorn(comb, config.hc_sinkhorn_iters, eps);
+    x.Collapse(pre, y);
   });
   return c;
 }
 
 void HcPost(const OpContext& context, const HcCoefficients& coefficients, const ModelConfig& config,
-            const float* u, int64_t rows, float* streams) {
-  const int64_t n = config.hc_mult;
+            const float* u, int64_t rows, float* streams, float* squares) {
   const int64_t d = config.hidden_size;
-  context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
-    const float* post = coefficients.post.data() + row * n;
-    const float* comb = coefficients.comb.data() + row * n * n;
-    float* x = streams + row * n * d;
-    const std::vector<float> old(x, x + n * d);
-    for (int64_t k = 0; k < n; ++k) {
-      for (int64_t i = 0; i < d; ++i) {
-        float sum = post[k] * u[row * d + i];
-        for (int64_t j = 0; j < n; ++j)
-          sum += comb[j * n + k] * old[static_cast<size_t>(j * d + i)];
-        x[k * d + i] = sum;
-      }
-    }
-    if (context.reference()) RoundBf16Row(x, n * d);
+  ForRows(context, rows, n * d, [&](int64_t row) {
+    const float sum = context.kernels.streams.mix(
+        u + row * d, coefficients.post.data() + row * n, coefficients.comb.data() + row * n * n, d,
+        context.reference(), streams + row * n * d);
+    if (squares != nullptr) squares[row] = sum;
   });
 }
 
 void HcHead(const OpContext& context, const HyperConnectionWeights& weights,
-            const ModelConfig& config, const float* streams, int64_t rows, float* y) {
-  const int64_t n = config.hc_mult;
-  const int64_t d = config.hidden_size;
-  const float alpha = ExpandVector(weights.scale).front();
-  const std::vector<float> beta = ExpandVector(weights.base);
-  std::vector<float> pre = Mix(context, weights, config, streams, rows);
-  context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
+            const ModelConfig& config, const float* streams, int64_t rows, float* y,
+            const HcFusion& fusion) {
+  const Affine affine(weights);
+  std::vector<float> pre = Product(context, weights, config, streams, rows);
+  ForRows(context, rows, n * config.hidden_size, [&](int64_t row) {
+    const RowOfStreams x(context, config, fusion, streams, row);
     float* p = pre.data() + row * n;
-    for (int64_t j = 0; j < n; ++j) {
-      p[j] =
-          Sigmoid(p[j] * alpha + beta[static_cast<size_t>(j)]) + static_cast<float>(config.hc_eps);
-    }
-    Collapse(context, p, streams + row * n * d, n, d, y + row * d);
+    x.ScaleMix(p, n);
+    for (int64_t j = 0; j < n; ++j) p[j] = affine.Apply(p, j);
+    x.Gates(p, n, static_cast<float>(config.hc_eps));
+    x.Collapse(p, y);
   });
 }
 

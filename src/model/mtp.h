@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
@@ -21,9 +20,9 @@ class Mtp {
   const Block& block() const { return block_; }
 
   // Z of every row: streams [rows, n, d] of position i and the embedding [rows, d] of token i + 1,
-  // in place on the streams.
-  void Combine(const OpContext& context, const float* embedding, int64_t rows,
-               float* streams) const;
+  // in place on the streams; squares [rows] gets the sums of their squares. The embedding is scratch.
+  void Combine(const OpContext& context, float* embedding, int64_t rows, float* streams,
+               float* squares) const;
 
   // The normed input of the shared head: y is [rows, d].
   void Collapse(const OpContext& context, const float* streams, int64_t rows, float* y) const;

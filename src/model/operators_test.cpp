@@ -131,7 +131,7 @@ void LayerCheck::Quantiser() {
   std::vector<uint8_t> codes;
   std::vector<uint8_t> scale_bytes;
   for (int64_t t = 0; t < rows(); ++t) {
-    QuantizeActivation(x.data() + t * d, d, values.data() + t * d);
+    QuantizeActivation(context_.kernels, x.data() + t * d, d, values.data() + t * d);
     ActivationScales(x.data() + t * d, d, scales.data() + t * d / kFp8Block);
   }
   for (size_t i = 0; i < x.size(); ++i) {
@@ -191,7 +191,7 @@ void LayerCheck::Queries() {
     angles.Set(rope_.Of(weights_.kind), position);
     angles.Rotate(context_, rotated.data() + i * c, c);
     if (i % heads == 0) {
-      attention_.FinishQueryHeads(context_, position, finished.data() + i * c);
+      attention_.FinishQueryHeads(context_, angles, 0, finished.data() + i * c);
     }
   }
   goldens_.ExpectBf16(Name("q_head_norm.out.q"), normed);
@@ -205,8 +205,9 @@ void LayerCheck::WindowRows() {
   goldens_.ExpectBf16(Name("kv_norm.out.kv"), Norm(In("wkv.out.y"), weights_.attn.kv_norm));
   Floats kv = In("kv_norm.out.kv");
   for (int64_t t = 0; t < rows(); ++t) {
-    attention_.FinishWindowRow(context_, goldens_.positions()[static_cast<size_t>(t)],
-                               kv.data() + t * c);
+    RopeAngles angles(config_.qk_rope_head_dim / 2);
+    angles.Set(rope_.Of(weights_.kind), goldens_.positions()[static_cast<size_t>(t)]);
+    attention_.FinishWindowRow(context_, angles, 0, kv.data() + t * c);
   }
   goldens_.ExpectSimulated(Name("window_row.out.kv"), kv, c, c - config_.qk_rope_head_dim, 64, 3,
                            kE4m3Max);
@@ -268,7 +269,12 @@ void LayerCheck::Compress(const Compressor& compressor, const CompressorWeights&
       gate_rows.push_back(t < 0 ? nullptr : all_gate.data() + t * row_width);
     }
     Floats row(static_cast<size_t>(width));
-    PoolGroup(kv_rows, gate_rows, overlap, width, row.data());
+    context_.kernels.gates.pool({.kv = kv_rows.data(),
+                                 .gate = gate_rows.data(),
+                                 .rows = std::ssize(kv_rows),
+                                 .overlap = overlap,
+                                 .width = width},
+                                row.data());
     RoundBf16Row(row.data(), width);
     pooled.insert(pooled.end(), row.begin(), row.end());
     compressor.NormAndRotate(context_, group, roped.data() + group * width);
@@ -376,8 +382,9 @@ void LayerCheck::Output() {
   Floats o = In("sparse_attn.out.o");
   const int64_t width = config_.num_attention_heads * config_.head_dim;
   for (int64_t t = 0; t < rows(); ++t) {
-    attention_.UnrotateHeads(context_, goldens_.positions()[static_cast<size_t>(t)],
-                             o.data() + t * width);
+    RopeAngles angles(config_.qk_rope_head_dim / 2);
+    angles.Set(rope_.Of(weights_.kind), goldens_.positions()[static_cast<size_t>(t)]);
+    attention_.UnrotateHeads(context_, angles, 0, o.data() + t * width);
   }
   goldens_.ExpectBf16(Name("o_unrope.out.o"), o);
   Floats z(static_cast<size_t>(rows() * weights_.attn.wo_b.in));
@@ -391,7 +398,8 @@ void LayerCheck::Router() {
   RouterScores(context_, weights_.ffn, In("ffn_norm.out.x").data(), rows(), scores.data());
   goldens_.ExpectF32(Name("router.out.scores"), scores);
   const Routes routes =
-      Route(weights_.ffn, config_, In("router.out.scores").data(), goldens_.TokensAtPositions());
+      Route(context_, weights_.ffn, config_, In("router.out.scores").data(),
+            goldens_.TokensAtPositions());
   goldens_.ExpectIds(Name("router.out.ids"), {routes.ids.begin(), routes.ids.end()});
   goldens_.ExpectF32(Name("router.out.weights"), routes.weights);
   std::vector<int64_t> first_ids;
@@ -442,7 +450,7 @@ void LayerCheck::Experts() {
   Floats shared(x.size());
   std::vector<ExpertCall> calls;
   calls.push_back(
-      {&weights_.ffn.shared_experts, quantized.data(), nullptr, rows(), shared.data(), {}, {}});
+      {&weights_.ffn.shared_experts, quantized.data(), nullptr, rows(), shared.data()});
   RunExperts(context_, config_, calls);
   goldens_.ExpectBf16(Name("shared_expert.out.y"), shared);
 
@@ -470,8 +478,9 @@ void CheckMtp(const TestModel& model, const OpContext& context, Goldens& goldens
   }
   LayerState state = std::move(EmptyState(config, Precision::kReference, /*mtp=*/true).mtp->layer);
   LayerState* states[] = {&state};
-  mtp.Combine(context, embedding.data(), rows, streams.data());
-  mtp.block().Forward(context, batch, states, nullptr, streams.data());
+  Floats squares(static_cast<size_t>(rows));
+  mtp.Combine(context, embedding.data(), rows, streams.data(), squares.data());
+  mtp.block().Forward(context, batch, states, nullptr, streams.data(), squares.data());
   Floats hidden(static_cast<size_t>(rows * d));
   mtp.Collapse(context, streams.data(), rows, hidden.data());
   Floats logits(static_cast<size_t>(rows * config.vocab_size));

@@ -5,8 +5,9 @@
 
 #include "base/check.h"
 #include "kernels/expand.h"
+#include "kernels/for_rows.h"
 #include "kernels/matmul.h"
-#include "kernels/norm.h"
+#include "kernels/scratch.h"
 #include "model/hyper_connection.h"
 
 namespace dsv {
@@ -43,22 +44,43 @@ int64_t WantedRows(Logits wanted, int64_t rows) {
   return wanted == Logits::kAll ? rows : std::min<int64_t>(rows, 1);
 }
 
-// Floats of the buffers that live at the same time in the larger of the two sub-layers.
-int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
+// Floats of the rows that live at the same time in the larger of the two sub-layers: what is taken
+// from the Scratch of a pass.
+int64_t FloatsPerRow(const ModelConfig& config) {
   const int64_t d = config.hidden_size;
   const int64_t c = config.head_dim;
   const int64_t heads = config.num_attention_heads * c;
   const int64_t k = config.num_experts_per_tok;
   const int64_t index = config.index_n_heads * config.index_head_dim;
-  // Streams and embedding; x, y and the coefficients of mHC.
-  const int64_t common = config.hc_mult * d + d + 2 * d + 4 * (2 + config.hc_mult) * config.hc_mult;
-  // qr, window rows twice, q and o; kappa and gamma; indexer queries and 64-bit selections.
-  const int64_t attention = 2 * config.q_lora_rank + 2 * c + 2 * heads +
-                            4 * (c + config.index_head_dim) + index + config.index_n_heads +
-                            2 * (config.index_topk + 8) + 2 * config.o_groups * config.o_lora_rank;
-  // Scores, inputs and outputs of the chosen experts, gate and up of those and the shared one.
+  // Streams and the squares of them; x and y.
+  const int64_t common = config.hc_mult * d + 1 + 2 * d;
+  // qr, window row and q; then quantised x, kappa and gamma, indexer queries or o and what follows.
+  const int64_t attention =
+      config.q_lora_rank + c + heads +
+      std::max({d, 4 * c, index + config.index_n_heads + config.q_lora_rank,
+                heads + config.o_groups * config.o_lora_rank});
+  // Scores, quantised x, shared output, inputs and outputs of the chosen experts, gate and up of
+  // those and the shared one, whose place the addresses of the outputs take later.
   const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
-                      2 * (k + 1) * config.moe_intermediate_size + 8 * k;
+                      std::max(2 * (k + 1) * config.moe_intermediate_size, 2 * (k + 1));
+  return common + std::max(attention, moe);
+}
+
+// Every array begins at a multiple of 64 bytes.
+int64_t PassBytes(const ModelConfig& config, int64_t rows) {
+  constexpr int64_t kAlignments = 64 * 64;
+  return static_cast<int64_t>(sizeof(float)) * rows * FloatsPerRow(config) + kAlignments;
+}
+
+// Floats of what the heap serves besides.
+int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
+  const int64_t d = config.hidden_size;
+  const int64_t c = config.head_dim;
+  const int64_t heads = config.num_attention_heads * c;
+  const int64_t k = config.num_experts_per_tok;
+  // Coefficients of mHC twice, 64-bit selections, RoPE angles; routes, pairs and calls of experts.
+  const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
+                      4 * config.qk_rope_head_dim + 24 * k;
   // Per thread: logits of the queries of an HCA task, rows gathered for a CSA query, a panel of
   // weights, the candidates of a block of index queries.
   const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
@@ -67,7 +89,7 @@ int64_t ScratchFloats(const ModelConfig& config, int64_t rows, int64_t threads) 
       (1 << 20) + 16 * config.num_attention_heads * 64 + 64 * c + (config.index_topk + 64) * c +
       16 * widest +
       64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
-  return rows * (common + std::max(attention, moe)) + config.sliding_window * c + threads * thread;
+  return rows * row + config.sliding_window * c + threads * thread;
 }
 
 }  // namespace
@@ -89,7 +111,8 @@ SessionState Transformer::NewState(Precision precision, bool mtp,
 }
 
 int64_t Transformer::ScratchBytes(int64_t rows, int64_t threads) const {
-  return static_cast<int64_t>(sizeof(float)) * ScratchFloats(config(), rows, threads);
+  return PassBytes(config(), rows) +
+         static_cast<int64_t>(sizeof(float)) * HeapFloats(config(), rows, threads);
 }
 
 std::vector<float> Transformer::Embed(const OpContext& context,
@@ -111,24 +134,37 @@ std::vector<float> Transformer::Head(const OpContext& context,
   return logits;
 }
 
-std::vector<WorkLogits> Transformer::Forward(const OpContext& context, std::span<const Work> works,
+void Transformer::StartStreams(const OpContext& context, const std::vector<int32_t>& tokens,
+                               float* streams, float* squares) const {
+  const int64_t n = config().hc_mult;
+  const int64_t d = config().hidden_size;
+  ForRows(context, std::ssize(tokens), n * d, [&](int64_t t) {
+    float* row = streams + t * n * d;
+    ExpandRow(context.kernels, weights().embed, tokens[static_cast<size_t>(t)], row);
+    for (int64_t j = 1; j < n; ++j) std::copy(row, row + d, row + j * d);
+    squares[t] = context.kernels.streams.sum_of_squares(row, d);
+  });
+}
+
+std::vector<WorkLogits> Transformer::Forward(const OpContext& caller, std::span<const Work> works,
                                              const LayerObserver& observe) const {
   const int64_t n = config().hc_mult;
   const int64_t d = config().hidden_size;
   const Batch batch = MakeBatch(works);
   const int64_t rows = batch.rows();
+  Scratch scratch(PassBytes(config(), rows));
+  OpContext context = caller;
+  context.scratch = &scratch;
 
-  std::vector<float> streams(static_cast<size_t>(rows * n * d));
-  const std::vector<float> embedding = Embed(context, batch.tokens);
-  for (int64_t i = 0; i < rows * n; ++i) {
-    const float* row = embedding.data() + i / n * d;
-    std::copy(row, row + d, streams.data() + i * d);
-  }
+  const ScratchArray<float> streams(context, rows * n * d);
+  const ScratchArray<float> squares(context, rows);
+  StartStreams(context, batch.tokens, streams.data(), squares.data());
   std::vector<LayerState*> states(works.size());
   for (size_t layer = 0; layer < parts_->blocks.size(); ++layer) {
     for (size_t i = 0; i < works.size(); ++i) states[i] = &works[i].state->layers[layer];
     parts_->blocks[layer].Forward(context, batch, states,
-                                  ObserverOf(observe, static_cast<int64_t>(layer)), streams.data());
+                                  ObserverOf(observe, static_cast<int64_t>(layer)), streams.data(),
+                                  squares.data());
   }
 
   std::vector<WorkLogits> results(works.size());
@@ -138,9 +174,8 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& context, std::span
   }
   const int64_t wanted_rows = static_cast<int64_t>(wanted.size()) / (n * d);
   std::vector<float> hidden(static_cast<size_t>(wanted_rows * d));
-  HcHead(context, weights().hc_head, config(), wanted.data(), wanted_rows, hidden.data());
-  RmsNorm(context, hidden.data(), wanted_rows, weights().norm, config().rms_norm_eps,
-          hidden.data());
+  HcHead(context, weights().hc_head, config(), wanted.data(), wanted_rows, hidden.data(),
+         {.norm = &weights().norm});
   const std::vector<float> logits = Head(context, hidden);
   const float* next = logits.data();
   for (size_t i = 0; i < works.size(); ++i) {
@@ -149,13 +184,13 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& context, std::span
     next += count;
   }
 
-  ForwardMtp(context, works, batch, streams, observe, results);
+  ForwardMtp(context, works, batch, streams.data(), observe, results);
   for (const Work& work : works) work.state->blocks->Advance(work.tokens);
   return results;
 }
 
 void Transformer::ForwardMtp(const OpContext& context, std::span<const Work> works,
-                             const Batch& batch, const std::vector<float>& streams,
+                             const Batch& batch, const float* streams,
                              const LayerObserver& observe, std::vector<WorkLogits>& results) const {
   const int64_t n = config().hc_mult;
   const int64_t d = config().hidden_size;
@@ -167,7 +202,7 @@ void Transformer::ForwardMtp(const OpContext& context, std::span<const Work> wor
     SessionState& state = *works[i].state;
     if (!state.mtp) continue;
     const Segment& segment = batch.segments[i];
-    const float* first = streams.data() + segment.row * n * d;
+    const float* first = streams + segment.row * n * d;
     const float* last = first + (segment.rows - 1) * n * d;
     z.insert(z.end(), state.mtp->streams.begin(), state.mtp->streams.end());
     z.insert(z.end(), first, last);
@@ -184,10 +219,12 @@ void Transformer::ForwardMtp(const OpContext& context, std::span<const Work> wor
     }
   }
   if (shifted.rows() == 0) return;
-  const std::vector<float> embedding = Embed(context, shifted.tokens);
-  parts_->mtp->Combine(context, embedding.data(), shifted.rows(), z.data());
+  std::vector<float> embedding = Embed(context, shifted.tokens);
+  std::vector<float> squares(shifted.tokens.size());
+  parts_->mtp->Combine(context, embedding.data(), shifted.rows(), z.data(), squares.data());
   parts_->mtp->block().Forward(context, shifted, states,
-                               ObserverOf(observe, config().num_hidden_layers), z.data());
+                               ObserverOf(observe, config().num_hidden_layers), z.data(),
+                               squares.data());
   for (size_t s = 0; s < work_of_segment.size(); ++s) {
     const Work& work = works[work_of_segment[s]];
     std::vector<float> wanted;

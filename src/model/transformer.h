@@ -71,9 +71,12 @@ class Transformer {
     std::optional<Mtp> mtp;
   };
 
+  // The streams of new rows, [rows, n, d], and the sums of their squares, [rows].
+  void StartStreams(const OpContext& context, const std::vector<int32_t>& tokens, float* streams,
+                    float* squares) const;
   std::vector<float> Embed(const OpContext& context, const std::vector<int32_t>& tokens) const;
   void ForwardMtp(const OpContext& context, std::span<const Work> works, const Batch& batch,
-                  const std::vector<float>& streams, const LayerObserver& observe,
+                  const float* streams, const LayerObserver& observe,
                   std::vector<WorkLogits>& results) const;
   std::vector<float> Head(const OpContext& context, const std::vector<float>& hidden) const;
 

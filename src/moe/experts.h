@@ -28,13 +28,10 @@ struct ExpertCall {
   const float* route_weights = nullptr;
   int64_t rows = 0;
   float* y = nullptr;  // [rows, d]
-  // Intermediate values for tests, each [rows, I] or null: before the clamp, and after w1, w3.
-  std::vector<float> gate;
-  std::vector<float> up;  // becomes v, the input of w2 before its quantisation
 };
 
 // Runs all calls together: one parallel loop per projection.
 void RunExperts(const OpContext& context, const ModelConfig& config,
-                std::vector<ExpertCall>& calls);
+                const std::vector<ExpertCall>& calls);
 
 }  // namespace dsv

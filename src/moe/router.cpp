@@ -1,37 +1,32 @@
 #include "moe/router.h"
 
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "kernels/expand.h"
+#include "kernels/for_rows.h"
 #include "kernels/matmul.h"
 #include "tensor/number_formats.h"
 
 namespace dsv {
 namespace {
 
-float SqrtSoftplus(float a) {
-  constexpr float kLinearAbove = 20.0F;
-  return std::sqrt(a > kLinearAbove ? a : std::log1p(std::exp(a)));
-}
-
-// The k largest of score + bias, larger first. NaN counts as the smallest value, so that the order
-// stays strict whatever the weights hold.
-void ChooseByScore(const float* scores, const std::vector<float>& bias, int64_t k, int32_t* ids) {
-  std::vector<float> biased(bias.size());
+// The k largest of score + bias, larger first, ties to the lower index. NaN counts as the smallest
+// value, so that the order stays strict whatever the weights hold. best is scratch for [k].
+void ChooseByScore(const float* scores, const std::vector<float>& bias, int64_t k, float* best,
+                   int32_t* ids) {
+  int64_t chosen = 0;
   for (size_t e = 0; e < bias.size(); ++e) {
-    const float value = scores[e] + bias[e];
-    biased[e] = std::isnan(value) ? -INFINITY : value;
+    const float sum = scores[e] + bias[e];
+    const float value = std::isnan(sum) ? -INFINITY : sum;
+    if (chosen == k && !(value > best[k - 1])) continue;
+    int64_t place = chosen < k ? chosen++ : k - 1;
+    for (; place > 0 && value > best[place - 1]; --place) {
+      best[place] = best[place - 1];
+      ids[place] = ids[place - 1];
+    }
+    best[place] = value;
+    ids[place] = static_cast<int32_t>(e);
   }
-  std::vector<int32_t> order(bias.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-    const float va = biased[static_cast<size_t>(a)];
-    const float vb = biased[static_cast<size_t>(b)];
-    return va > vb || (va == vb && a < b);
-  });
-  std::copy(order.begin(), order.begin() + k, ids);
 }
 
 void ChooseByHash(const std::byte* tid2eid, int32_t token, int64_t k, int32_t* ids) {
@@ -46,31 +41,33 @@ void RouterScores(const OpContext& context, const MoeWeights& weights, const flo
                   float* scores) {
   MatMul(context, LinearKind::kF32, x, rows, weights.gate, scores);
   const int64_t experts = weights.gate.out;
-  for (int64_t i = 0; i < rows * experts; ++i) scores[i] = SqrtSoftplus(scores[i]);
+  ForRows(context, rows, 8 * experts, [&](int64_t row) {
+    context.kernels.gates.router_scores(scores + row * experts, experts, scores + row * experts);
+  });
 }
 
-Routes Route(const MoeWeights& weights, const ModelConfig& config, const float* scores,
-             const std::vector<int32_t>& tokens) {
+Routes Route(const OpContext& context, const MoeWeights& weights, const ModelConfig& config,
+             const float* scores, const std::vector<int32_t>& tokens) {
   const int64_t k = config.num_experts_per_tok;
   const auto rows = static_cast<int64_t>(tokens.size());
   Routes routes{std::vector<int32_t>(static_cast<size_t>(rows * k)),
                 std::vector<float>(static_cast<size_t>(rows * k))};
   const std::vector<float> bias = weights.bias ? ExpandVector(*weights.bias) : std::vector<float>();
-  for (int64_t t = 0; t < rows; ++t) {
+  ForRows(context, rows, 4 * config.n_routed_experts, [&](int64_t t) {
     const float* row = scores + t * config.n_routed_experts;
     int32_t* ids = routes.ids.data() + t * k;
+    float* chosen = routes.weights.data() + t * k;
     if (weights.bias) {
-      ChooseByScore(row, bias, k, ids);
+      ChooseByScore(row, bias, k, chosen, ids);
     } else {
       ChooseByHash(weights.tid2eid, tokens[static_cast<size_t>(t)], k, ids);
     }
     float sum = 0;
     for (int64_t i = 0; i < k; ++i) sum += row[ids[i]];
     for (int64_t i = 0; i < k; ++i) {
-      routes.weights[static_cast<size_t>(t * k + i)] =
-          row[ids[i]] / sum * static_cast<float>(config.routed_scaling_factor);
+      chosen[i] = row[ids[i]] / sum * static_cast<float>(config.routed_scaling_factor);
     }
-  }
+  });
   return routes;
 }
 

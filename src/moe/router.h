@@ -20,7 +20,7 @@ void RouterScores(const OpContext& context, const MoeWeights& weights, const flo
                   float* scores);
 
 // Chooses by score plus bias (ties to the lower id), or by the hash table of the token id.
-Routes Route(const MoeWeights& weights, const ModelConfig& config, const float* scores,
-             const std::vector<int32_t>& tokens);
+Routes Route(const OpContext& context, const MoeWeights& weights, const ModelConfig& config,
+             const float* scores, const std::vector<int32_t>& tokens);
 
 }  // namespace dsv

@@ -3,17 +3,10 @@
 #pragma once
 
 #include "kernels/cpu/exp-inl.h"
+#include "kernels/cpu/rows-inl.h"
 #include "kernels/kernel_table.h"
 
 namespace {
-
-// y[i] = f(x[i])
-template <class Function>
-inline void MapLanes(const float* x, int64_t n, float* y, const Function& f) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) Store(f(Load(x + i)), y + i);
-  if (i < n) StorePartial(f(LoadPartial(x + i, n - i)), y + i, n - i);
-}
 
 void ExpRow(const float* x, int64_t n, float* y) {
   MapLanes(x, n, y, [](Vec v) { return Exp(v); });
@@ -45,6 +38,10 @@ void SwiGluRow(const float* g, const float* u, int64_t n, float limit, float wei
     const int64_t rest = n - i;
     StorePartial(lanes(LoadPartial(g + i, rest), LoadPartial(u + i, rest)), v + i, rest);
   }
+}
+
+void SigmoidRow(const float* x, int64_t n, float* y) {
+  MapLanes(x, n, y, [](Vec v) { return Sigmoid(v); });
 }
 
 void SwiGlu(const float* g, const float* u, int64_t n, float limit, float weight, bool round,

@@ -1,0 +1,65 @@
+// Memory for the intermediate rows of a pass. It is reserved once and handed out like a stack, so that
+// the pages of one operator serve the next; it is not cleared.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+#include "kernels/context.h"
+
+namespace dsv {
+
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes);
+
+  // Beyond the reserve the heap serves.
+  std::byte* Take(int64_t bytes);
+  // In the reverse order of Take.
+  void GiveBack(std::byte* begin, int64_t bytes);
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+
+  std::unique_ptr<std::byte, Free> memory_;
+  int64_t size_;
+  int64_t used_ = 0;
+};
+
+// `size` elements of a context's scratch, or of the heap if it has none, without values. Lives in a
+// scope of the thread that runs the pass.
+template <class T>
+class ScratchArray {
+  static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= 64);
+
+ public:
+  ScratchArray(const OpContext& context, int64_t size)
+      : scratch_(context.scratch), bytes_(size * static_cast<int64_t>(sizeof(T))) {
+    if (scratch_ == nullptr) {
+      heap_ = std::make_unique<T[]>(static_cast<size_t>(size));
+      data_ = heap_.get();
+    } else {
+      data_ = reinterpret_cast<T*>(scratch_->Take(bytes_));
+    }
+  }
+  ScratchArray(const ScratchArray&) = delete;
+  ScratchArray& operator=(const ScratchArray&) = delete;
+  ~ScratchArray() {
+    if (scratch_ != nullptr) scratch_->GiveBack(reinterpret_cast<std::byte*>(data_), bytes_);
+  }
+
+  T* data() const { return data_; }
+  T& operator[](int64_t i) const { return data_[i]; }
+
+ private:
+  Scratch* scratch_;
+  int64_t bytes_;
+  std::unique_ptr<T[]> heap_;
+  T* data_;
+};
+
+}  // namespace dsv
