@@ -135,23 +135,23 @@ Result<std::optional<NamedSession>> StateStore::FindName(const std::string& name
   return store_->GetName(name);
 }
 
-Result<bool> StateStore::Restore(std::span<const ChainKey> keys, std::span<const int32_t> tokens,
-                                 const StoredTail& tail, SessionState& state) {
+Result<int64_t> StateStore::ShareBlocks(std::span<const ChainKey> keys,
+                                        std::span<const int32_t> tokens, SessionState& state) {
   std::vector<std::shared_ptr<const StoredBlock>> views;
   for (const ChainKey& key : keys) {
     DSV_ASSIGN(std::optional<StoredBlock> stored, store_->Get(key));
-    if (!stored) return false;
+    if (!stored) break;
     if (stored->part_count() + 1 != layout_.parts().size()) {
       store_->MarkDamaged(key, "it has another number of parts");
-      return false;
+      break;
     }
     stored->Prefetch(0);
     views.push_back(std::make_shared<const StoredBlock>(*std::move(stored)));
   }
-  for (size_t i = 0; i < keys.size(); ++i) {
+  for (size_t i = 0; i < views.size(); ++i) {
     if (!views[i]->Verify(0)) {
       store_->MarkDamaged(keys[i], "its checksum is wrong");
-      return false;
+      break;
     }
     auto block = std::make_unique<RowBlock>();
     std::copy_n(tokens.begin() + static_cast<ptrdiff_t>(i) * kBlockTokens, kBlockTokens,
@@ -167,7 +167,7 @@ Result<bool> StateStore::Restore(std::span<const ChainKey> keys, std::span<const
     };
     state.blocks->Share(std::move(block));
   }
-  return DecodeTail(tail.block.part(0), tail.rest, state).has_value();
+  return std::ssize(state.blocks->full());
 }
 
 Result<bool> StateStore::Load(std::span<const int32_t> tokens, int64_t size,
@@ -180,14 +180,15 @@ Result<bool> StateStore::Load(std::span<const int32_t> tokens, int64_t size,
     DSV_ASSIGN(const std::optional<StoredTail> tail, store_->FindTail(parent, following));
     if (tail && tail->position > size) {
       SessionState state = empty();
-      DSV_ASSIGN(const bool is_whole, Restore(keys, tokens, *tail, state));
-      if (is_whole) {
+      DSV_ASSIGN(const int64_t whole, ShareBlocks(keys, tokens, state));
+      if (whole < std::ssize(keys)) {
+        keys.resize(static_cast<size_t>(whole));
+        continue;
+      }
+      if (DecodeTail(tail->block.part(0), tail->rest, state)) {
         loaded = std::move(state);
         return true;
       }
-      // A damaged block has taken what follows it along.
-      keys = StoredChain(*store_, root_, tokens.first(keys.size() * kBlockTokens));
-      continue;
     }
     if (keys.empty()) return false;
     keys.pop_back();
