@@ -58,12 +58,14 @@ void AddStoreFlags(CLI::App& command, StoreFlags& flags) {
   command
       .add_option("--session", flags.session,
                   "Go on with the session of this name, and keep it under the name at the end")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(SomeText());
   command
       .add_option("--store", flags.directory,
                   "Directory in which sessions and read prompts are kept; with --session by "
                   "default dsv4/store in $XDG_STATE_HOME or ~/.local/state")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(NotEmpty());
   command
       .add_option("--store-size", flags.max_bytes,
                   "Cap of the store in bytes (K, M, G: times 1024); what was used least recently "
