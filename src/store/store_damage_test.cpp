@@ -253,8 +253,8 @@ TEST(Index, OfAnotherVersionIsRefused) {
   // A rebuild would leave out all that a newer program has written, and then remove it.
   const auto rebuilt = RebuildStore(test.directory.path());
   ASSERT_FALSE(rebuilt);
-  EXPECT_EQ(rebuilt.error().message, (test.directory / "index.sqlite").string() +
-                                         ": format version 17, expected at most 1");
+  EXPECT_EQ(rebuilt.error().message,
+            (test.directory / "index.sqlite").string() + ": format version 17, expected at most 1");
   Flip(test.directory / "index.sqlite", 63);
   test.Reopen();
   EXPECT_EQ(CountHeld(*test.store, test.chain), 1u);
