@@ -199,6 +199,7 @@ Status Engine::Impl::CheckDamage(std::span<const Work> works, std::span<const si
         "{}: rows of this session are damaged and were dropped; open or sync it again to compute "
         "them anew",
         options.store);
+    session.damaged = true;
     status = Fail("{}", session.broken);
   }
   return status;

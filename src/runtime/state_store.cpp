@@ -80,11 +80,23 @@ Result<std::unique_ptr<StateStore>> StateStore::Open(const std::string& director
 
 Status StateStore::PutBlocks(const SessionState& state, SavedPrefix& saved) {
   const auto& full = state.blocks->full();
-  if (saved.blocks == 0 || saved.blocks > std::ssize(full)) saved = {.blocks = 0, .key = root_};
+  if (saved.blocks == 0 || saved.blocks > std::ssize(full)) {
+    saved = {.blocks = 0, .key = root_};
+    DSV_TRY(store_->AddRoot(identity_));  // again: a full disk may have undone it
+  }
   for (int64_t i = saved.blocks; i < std::ssize(full); ++i) {
     const RowBlock& block = *full[static_cast<size_t>(i)];
-    DSV_ASSIGN(const PutOutcome outcome,
-               store_->Put(saved.key, block.tokens, PartsOf(layout_, block.rows)));
+    const ChainKey key = NextKey(saved.key, block.tokens);
+    const std::vector<Bytes> parts = PartsOf(layout_, block.rows);
+    // What came from the store and has been dropped since does not go back unseen.
+    if (block.verify && !store_->Contains(key)) {
+      for (size_t part = 0; part < parts.size(); ++part) {
+        if (!block.Holds(part)) {
+          return Fail("{}: rows of this session are damaged", store_->directory().string());
+        }
+      }
+    }
+    DSV_ASSIGN(const PutOutcome outcome, store_->Put(saved.key, block.tokens, parts));
     if (outcome == PutOutcome::kNoRoom) {
       return Fail("{}: the cap is reached and nothing can be evicted",
                   store_->directory().string());
@@ -93,7 +105,7 @@ Status StateStore::PutBlocks(const SessionState& state, SavedPrefix& saved) {
       return Fail("{}: the beginning of the session is gone", store_->directory().string());
     }
     saved.blocks = i + 1;
-    saved.key = NextKey(saved.key, block.tokens);
+    saved.key = key;
   }
   return {};
 }
