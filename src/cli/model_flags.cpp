@@ -92,10 +92,14 @@ Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store
   return dsv4::Engine::Open(flags.directory, options);
 }
 
+void PrintStoreNotes(const dsv4::Engine& engine) {
+  for (const std::string& note : engine.TakeStoreNotes()) fmt::print(stderr, "store: {}\n", note);
+}
+
 Result<dsv4::Session> OpenSession(const dsv4::Engine& engine, const StoreFlags& store) {
   if (store.session.empty()) return engine.NewSession();
   auto session = engine.OpenSession(store.session, PromptProgress("reading again"));
-  for (const std::string& note : engine.TakeStoreNotes()) fmt::print(stderr, "store: {}\n", note);
+  PrintStoreNotes(engine);
   if (session && session->size() == 0 && store.branch) {
     return Fail("session {}: expected a saved one to branch from, found none", store.session);
   }
