@@ -199,6 +199,7 @@ Status Engine::Impl::CheckDamage(std::span<const Work> works, std::span<const si
         "{}: rows of this session are damaged and were dropped; open or sync it again to compute "
         "them anew",
         options.store);
+    session.damaged = true;
     status = Fail("{}", session.broken);
   }
   return status;
@@ -278,8 +279,11 @@ Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> work
       return Fail("cancelled after {} of {} tokens", total_done, total);
     }
   }
-  for (const WorkLogits& result : results) {
-    if (HasNan(result.logits) || HasNan(result.mtp_logits)) return NanError();
+  for (size_t i = 0; i < works.size(); ++i) {
+    if (!HasNan(results[i].logits) && !HasNan(results[i].mtp_logits)) continue;
+    auto error = NanError();
+    works[i].session->impl_->broken = error.value().message;  // such a state is not to be saved
+    return error;
   }
   return results;
 }
@@ -324,6 +328,10 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   }
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
   for (const int64_t id : impl->generation.eos_token_ids) {
+    if (id >= impl->info.vocab_size) {
+      return Fail("{}/generation_config.json: eos_token_id: expected ids below {}, found {}",
+                  directory, impl->info.vocab_size, id);
+    }
     if (static_cast<TokenId>(id) == impl->info.eos_token_id) continue;
     impl->info.more_stop_tokens.push_back(static_cast<TokenId>(id));
   }
