@@ -62,7 +62,7 @@ void IndexScorer::ScorePacked(const OpContext& context, const std::byte* keys, i
                               float* scores) {
   constexpr auto kLine = static_cast<int64_t>(sizeof(CacheLine));
   scratch_.resize(static_cast<size_t>((IndexScratchBytes(head_dim_) + kLine - 1) / kLine));
-  context.kernels.index_scores({.q = q_.data(),
+  context.kernels.index.scores({.q = q_.data(),
                                 .q_scale = q_scale_.data(),
                                 .q_correction = q_correction_.data(),
                                 .w = w_,
@@ -80,7 +80,7 @@ void IndexScorer::ScoreFloats(const OpContext& context, const std::byte* keys, i
                               float* scores) {
   dots_.resize(static_cast<size_t>(heads_ * count));
   for (int64_t i = 0; i < queries_; ++i, scores += count) {
-    context.kernels.dot(reinterpret_cast<const float*>(keys), head_dim_, count,
+    context.kernels.linear.dot(reinterpret_cast<const float*>(keys), head_dim_, count,
                         iq_ + i * heads_ * head_dim_, head_dim_, heads_, head_dim_, dots_.data(),
                         count);
     std::fill(scores, scores + count, 0.0F);

@@ -39,7 +39,7 @@ SparseAttention::Block SparseAttention::NextBlock(const OpContext& context, cons
   block.logits =
       logits_.data() + (keeps ? range.first * kept_ + slot : heads_ * kept_ + range.first * kBlock);
   if (keeps && !is_new) return block;
-  context.kernels.dot(rows, head_dim_, block.count, q_ + range.first * head_dim_, head_dim_,
+  context.kernels.linear.dot(rows, head_dim_, block.count, q_ + range.first * head_dim_, head_dim_,
                       range.count, head_dim_, block.logits, block.stride);
   context.Count(&OperationCounts::attention, block.count * range.count * head_dim_);
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
@@ -80,7 +80,7 @@ void SparseAttention::Add(const OpContext& context, const float* rows, int64_t c
       }
       if (context.reference()) RoundBf16Row(p, block.count);
     }
-    context.kernels.add_weighted_rows(block.logits, block.stride, range.count, some, block.count,
+    context.kernels.attention.add_weighted_rows(block.logits, block.stride, range.count, some, block.count,
                                       head_dim_, out_ + range.first * head_dim_);
     context.Count(&OperationCounts::attention, block.count * range.count * head_dim_);
     done += block.count;

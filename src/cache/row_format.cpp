@@ -95,17 +95,17 @@ void RowFormat::Unpack(const Kernels& kernels, const std::byte* stored, float* r
     return;
   }
   if (kind_ == Kind::kIndexKey) {
-    kernels.expand_e2m1(stored, stored + width_ / 2, width_, row);
+    kernels.expand.e2m1(stored, stored + width_ / 2, width_, row);
     return;
   }
   const int64_t plain = width_ - rotated_;
   for (int64_t begin = 0; begin < plain; begin += kFp8SimulationBlock) {
     const int64_t count = std::min(kFp8SimulationBlock, plain - begin);
     const std::byte scale = stored[plain + begin / kFp8SimulationBlock];
-    kernels.expand_e4m3(stored + begin, count, E8m0ToFloat(static_cast<uint8_t>(scale)),
+    kernels.expand.e4m3(stored + begin, count, E8m0ToFloat(static_cast<uint8_t>(scale)),
                         row + begin);
   }
-  kernels.expand_bf16(stored + RotatedOffset(plain), rotated_, row + plain);
+  kernels.expand.bf16(stored + RotatedOffset(plain), rotated_, row + plain);
 }
 
 }  // namespace dsv

@@ -10,16 +10,8 @@
 
 namespace dsv {
 
-// Row `row` with its scales multiplied in: [in]. For kFp8F32 that product is rounded to float once;
-// kernels that keep the scale apart use ExpandRowUnscaled.
+// Row `row` with its scales multiplied in: [in]. For kFp8F32 that product is rounded to float once.
 void ExpandRow(const Kernels& kernels, const MatrixView& matrix, int64_t row, float* values);
-
-// As ExpandRow for every format but kFp8F32, whose bare E4M3 values are returned.
-void ExpandRowUnscaled(const Kernels& kernels, const MatrixView& matrix, int64_t row,
-                       float* values);
-
-// The F32 scales of the blocks of `row`: [ceil(in/128)]; the matrix is kFp8F32.
-void BlockScales(const MatrixView& matrix, int64_t row, float* scales);
 
 std::vector<float> ExpandVector(const VectorView& vector);
 

@@ -7,6 +7,9 @@
 
 #include <cstdint>
 
+#include "kernels/bf16_tables.h"
+#include "tensor/matrix_view.h"
+
 namespace dsv {
 
 // Index scores of packed keys for several queries (spec 4.8), every rounding point included. The
@@ -31,32 +34,120 @@ struct IndexScoreJob {
 inline constexpr int32_t kIndexKeyBias = 12;
 constexpr int64_t IndexScratchBytes(int64_t width) { return 16 * (width + width / 32 * 4); }
 
-struct Kernels {
-  const char* name;  // "scalar", "avx2", "avx512"
+// Some outputs of y = W x for rows of activations (spec 2.5, 3.3, 3.4). Weights are expanded from
+// the bytes of the checkpoint as they are multiplied. `rows` and the outputs that share a panel
+// change no bit of an element.
+struct LinearPanel {
+  const MatrixView* weight;
+  int64_t first;      // outputs [first, first + outs)
+  int64_t outs;
+  bool round_weight;  // to bf16
+  bool keep_scale;    // kFp8F32: block sums are multiplied by the scale (spec 3.3)
+  const void* x;      // float rows, or what `pack` made of them
+  int64_t x_stride;   // of float rows
+  int64_t rows;
+  float* y;           // y[t * y_stride + i] for output first + i
+  int64_t y_stride;
+  bool round_y;       // to bf16
+  void* scratch;      // scratch_bytes(rows, in), aligned to 64 bytes
+};
 
+inline constexpr int64_t kPanelRows = 512;
+struct PanelKernels {
+  int64_t panel_outs;  // outputs of a panel, at most; rows at most kPanelRows
+  // Null: panels take float rows.
+  int64_t (*pack_bytes)(int64_t rows, int64_t in);
+  // Rows [first, first + count) of x, strides in elements; `first` is a multiple of kTileSize.
+  void (*pack)(const float* x, int64_t x_stride, int64_t rows, int64_t in, int64_t first,
+               int64_t count, void* packed);
+  int64_t (*scratch_bytes)(int64_t rows, int64_t in);
+  void (*panel)(const LinearPanel& panel, const Bf16Tables& tables);
+};
+
+// Products of float rows.
+struct LinearKernels {
+  PanelKernels panels;
   // y[t * y_stride + i] = sum_k w[i * k + ...] * x[t * x_stride + ...] for i < outs, t < rows.
   void (*dot)(const float* w, int64_t w_stride, int64_t outs, const float* x, int64_t x_stride,
               int64_t rows, int64_t k, float* y, int64_t y_stride);
+};
 
-  // The same for weights whose blocks of 128 inputs have an F32 scale that is kept apart
-  // (spec 3.3): y = sum_b (sum_{k in b} w x) * scale[i][b]; scale is [outs, ceil(k/128)].
-  void (*dot_scaled)(const float* w, int64_t w_stride, const float* scale, int64_t outs,
-                     const float* x, int64_t x_stride, int64_t rows, int64_t k, float* y,
-                     int64_t y_stride);
+// Stored elements to floats, exactly; the bytes need no alignment. BF16, E4M3 times a scale, and
+// packed E2M1 with an E8M0 scale for every 32 elements (n is a multiple of 32).
+struct ExpandKernels {
+  void (*bf16)(const void* data, int64_t n, float* values);
+  void (*e4m3)(const void* data, int64_t n, float scale, float* values);
+  void (*e2m1)(const void* data, const void* scales, int64_t n, float* values);
+  // Inputs [begin, begin + count) of a row of a matrix, its scales multiplied in; `begin` is a
+  // multiple of 128. With `unscaled` the values of a kFp8F32 matrix come without their scale.
+  void (*row_part)(const MatrixView& matrix, int64_t row, int64_t begin, int64_t count,
+                   bool unscaled, float* values);
+};
 
+struct RowKernels {
+  float (*sum_of_squares)(const float* x, int64_t n);
+};
+
+struct AttentionKernels {
   // out[h * width + i] += sum_r p[h * p_stride + r] * row[r * width + i], r ascending.
   void (*add_weighted_rows)(const float* p, int64_t p_stride, int64_t heads, const float* row,
                             int64_t rows, int64_t width, float* out);
+};
 
-  // Stored elements to floats, exactly; the bytes need no alignment. BF16, E4M3 times a scale, and
-  // packed E2M1 with an E8M0 scale for every 32 elements (n is a multiple of 32).
-  void (*expand_bf16)(const void* data, int64_t n, float* values);
-  void (*expand_e4m3)(const void* data, int64_t n, float scale, float* values);
-  void (*expand_e2m1)(const void* data, const void* scales, int64_t n, float* values);
+struct IndexKernels {
+  void (*scores)(const IndexScoreJob& job);
+};
 
-  float (*sum_of_squares)(const float* x, int64_t n);
+// A product of bf16 matrices with sums in float: c[i][j] = sum_k a[i][k] * b[k][j]. The order of a
+// sum depends on k alone, and cutting k into calls that add changes no bit if the cuts are multiples
+// of 32.
+//
+// `a` is row-major. `b` lies in tiles of 32 k x 16 columns: tile (kb, nb) is at b + kb * b_k_stride
+// + nb * b_n_stride and holds [16 pairs of k][16 columns][2]. If n < 16 there is one tile column and
+// its rows are [n][2]; otherwise n is a multiple of 16.
+inline constexpr int64_t kTileSize = 16;  // rows of a, columns of b
+inline constexpr int64_t kTileK = 32;
+struct Bf16ProductJob {
+  const uint16_t* a;  // [m, 32 * k_blocks]
+  int64_t a_stride;   // elements between rows
+  const uint16_t* b;
+  int64_t b_k_stride;  // elements between tiles
+  int64_t b_n_stride;
+  float* c;          // [m, n]
+  int64_t c_stride;  // elements between rows
+  int64_t m;
+  int64_t n;
+  int64_t k_blocks;
+  bool add;  // to what c holds; otherwise to 0
+};
 
-  void (*index_scores)(const IndexScoreJob& job);
+// Products of bf16 values and what prepares them. Elements that do not exist are written as zeros
+// up to the next multiple of 32.
+struct Bf16Kernels {
+  PanelKernels panels;
+  void (*product)(const Bf16ProductJob& job);
+  // Stored elements to bf16, exactly; n elements of a row whose bytes need no alignment.
+  void (*expand_e4m3)(const void* data, int64_t n, const Bf16Tables::E4m3& table, uint16_t* out);
+  // A scale for every 32 elements, n a multiple of 32.
+  void (*expand_e2m1)(const void* data, const uint8_t* scales, int64_t n, const Bf16Tables& tables,
+                      uint16_t* out);
+  void (*copy_bf16)(const void* data, int64_t n, uint16_t* out);
+  // Floats to the nearest bf16.
+  void (*round)(const float* x, int64_t n, uint16_t* out);
+  // Rows x[t][k], t < n, to the columns of b tiles (above) with the k of one row in order.
+  // b_k_stride is 32 * n for n < 16; x holds bf16 values.
+  void (*pack_columns)(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* b,
+                       int64_t b_k_stride, int64_t b_n_stride);
+};
+
+struct Kernels {
+  const char* name;  // of the instruction set: what DSV_ISA takes
+  LinearKernels linear;
+  ExpandKernels expand;
+  RowKernels rows;
+  AttentionKernels attention;
+  IndexKernels index;
+  const Bf16Kernels* bf16 = nullptr;  // null if the instruction set has no dot products of bf16
 };
 
 extern const Kernels kScalarKernels;
@@ -64,5 +155,9 @@ extern const Kernels kAvx2Kernels;    // AVX2 and FMA
 extern const Kernels kAvx512Kernels;  // AVX-512F and BW
 // The same with VNNI, which serves integers only: both have the same bits and share their name.
 extern const Kernels kAvx512VnniKernels;
+// AVX-512 with VL, DQ, VNNI, VBMI and BF16.
+extern const Kernels kAvx512Bf16Kernels;
+// The same and AMX tiles of BF16 and INT8.
+extern const Kernels kAmxKernels;
 
 }  // namespace dsv

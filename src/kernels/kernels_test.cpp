@@ -68,26 +68,19 @@ class CpuKernels : public ::testing::TestWithParam<const Kernels*> {
 
 std::vector<const Kernels*> Available() {
   std::vector<const Kernels*> available;
-  for (const char* name : {"scalar", "avx2", "avx512"}) {
+  for (const char* name : {"scalar", "avx2", "avx512", "avx512bf16", "amx"}) {
     if (const auto kernels = SelectKernels(name)) available.push_back(*kernels);
   }
   return available;
 }
 
-void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows, bool scaled) {
+void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows) {
   const PaddedRows w(outs, k, k % 4, 1);
   const PaddedRows x(rows, k, (k + 1) % 3, 2);
-  const int64_t blocks = (k + 127) / 128;
-  const auto scale = RandomFloats(static_cast<size_t>(outs * blocks), 3);
   const int64_t y_stride = outs + 2;
   std::vector<float> y(static_cast<size_t>(rows * y_stride), kNan);
   const auto run = [&](int64_t i, int64_t n_outs, int64_t t, int64_t n_rows, float* out) {
-    if (scaled) {
-      kernels.dot_scaled(w.Row(i), w.stride, scale.data() + i * blocks, n_outs, x.Row(t), x.stride,
-                         n_rows, k, out, y_stride);
-    } else {
-      kernels.dot(w.Row(i), w.stride, n_outs, x.Row(t), x.stride, n_rows, k, out, y_stride);
-    }
+    kernels.linear.dot(w.Row(i), w.stride, n_outs, x.Row(t), x.stride, n_rows, k, out, y_stride);
   };
   run(0, outs, 0, rows, y.data());
   for (int64_t t = 0; t < rows; ++t) {
@@ -95,9 +88,7 @@ void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows, boo
       const float got = y[static_cast<size_t>(t * y_stride + i)];
       Sum sum;
       for (int64_t j = 0; j < k; ++j) {
-        const double s =
-            scaled ? static_cast<double>(scale[static_cast<size_t>(i * blocks + j / 128)]) : 1.0;
-        const double term = s * static_cast<double>(w.Row(i)[j]) * x.Row(t)[j];
+        const double term = static_cast<double>(w.Row(i)[j]) * x.Row(t)[j];
         sum.value += term;
         sum.magnitude += std::fabs(term);
       }
@@ -118,27 +109,14 @@ void CheckDot(const Kernels& kernels, int64_t k, int64_t outs, int64_t rows, boo
 
 TEST_P(CpuKernels, DotOfEveryLength) {
   for (const int64_t k : Lengths()) {
-    CheckDot(kernels_, k, 1, 1, false);
-    CheckDot(kernels_, k, 5, 3, false);
+    CheckDot(kernels_, k, 1, 1);
+    CheckDot(kernels_, k, 5, 3);
   }
 }
 
 TEST_P(CpuKernels, DotOfEveryTile) {
   for (int64_t rows = 1; rows <= 17; ++rows) {
-    for (const int64_t outs : {1, 2, 3, 4, 5, 8, 16}) CheckDot(kernels_, 37, outs, rows, false);
-  }
-}
-
-TEST_P(CpuKernels, ScaledDotOfEveryLength) {
-  for (const int64_t k : Lengths()) {
-    CheckDot(kernels_, k, 1, 1, true);
-    CheckDot(kernels_, k, 5, 3, true);
-  }
-}
-
-TEST_P(CpuKernels, ScaledDotOfEveryTile) {
-  for (int64_t rows = 1; rows <= 17; ++rows) {
-    for (const int64_t outs : {1, 2, 3, 4, 5, 16}) CheckDot(kernels_, 300, outs, rows, true);
+    for (const int64_t outs : {1, 2, 3, 4, 5, 8, 16}) CheckDot(kernels_, 37, outs, rows);
   }
 }
 
@@ -148,7 +126,7 @@ TEST_P(CpuKernels, SumOfSquares) {
     Sum sum;
     for (int64_t i = 0; i < n; ++i) sum.value += static_cast<double>(x.Row(0)[i]) * x.Row(0)[i];
     sum.magnitude = sum.value;
-    EXPECT_NEAR(kernels_.sum_of_squares(x.Row(0), n), sum.value, Tolerance(sum, n)) << n;
+    EXPECT_NEAR(kernels_.rows.sum_of_squares(x.Row(0), n), sum.value, Tolerance(sum, n)) << n;
   }
 }
 
@@ -157,14 +135,14 @@ void CheckAddWeightedRows(const Kernels& kernels, int64_t heads, int64_t rows, i
   const auto v = RandomFloats(static_cast<size_t>(rows * width), 6);
   const auto start = RandomFloats(static_cast<size_t>(heads * width), 7);
   std::vector<float> out = start;
-  kernels.add_weighted_rows(p.Row(0), p.stride, heads, v.data(), rows, width, out.data());
+  kernels.attention.add_weighted_rows(p.Row(0), p.stride, heads, v.data(), rows, width, out.data());
   // The same in two calls, one head at a time: streaming and tiling change no bit.
   std::vector<float> pieces = start;
   const int64_t cut = rows / 3;
   for (int64_t h = 0; h < heads; ++h) {
-    kernels.add_weighted_rows(p.Row(h), p.stride, 1, v.data(), cut, width,
+    kernels.attention.add_weighted_rows(p.Row(h), p.stride, 1, v.data(), cut, width,
                               pieces.data() + h * width);
-    kernels.add_weighted_rows(p.Row(h) + cut, p.stride, 1, v.data() + cut * width, rows - cut,
+    kernels.attention.add_weighted_rows(p.Row(h) + cut, p.stride, 1, v.data() + cut * width, rows - cut,
                               width, pieces.data() + h * width);
   }
   EXPECT_EQ(out, pieces) << kernels.name << " " << heads << " " << rows << " " << width;
@@ -209,14 +187,14 @@ TEST_P(CpuKernels, ExpandBf16IsExact) {
     bytes.push_back(static_cast<uint8_t>(i >> 8U));
   }
   std::vector<float> values(65536);
-  kernels_.expand_bf16(bytes.data() + 1, 65536, values.data());
+  kernels_.expand.bf16(bytes.data() + 1, 65536, values.data());
   for (uint32_t i = 0; i < 65536; ++i) {
     ASSERT_EQ(std::bit_cast<uint32_t>(values[i]), i << 16U);
   }
   for (int64_t n = 0; n <= 2 * kMaxLanes + 1; ++n) {
     const std::vector<uint8_t> exact(bytes.begin() + 2001, bytes.begin() + 2001 + 2 * n);
     std::vector<float> row(static_cast<size_t>(n) + 1, kNan);
-    kernels_.expand_bf16(exact.data(), n, row.data());
+    kernels_.expand.bf16(exact.data(), n, row.data());
     for (int64_t i = 0; i < n; ++i)
       ASSERT_EQ(row[static_cast<size_t>(i)], values[1000 + static_cast<size_t>(i)]);
     ASSERT_TRUE(std::isnan(row.back()));
@@ -229,7 +207,7 @@ TEST_P(CpuKernels, ExpandE4m3IsExact) {
   std::vector<float> values(256);
   for (const int exponent : {-127, -126, -22, -8, 0, 5, 100, 127}) {
     const float scale = std::ldexp(1.0F, exponent);
-    kernels_.expand_e4m3(bytes.data() + 1, 256, scale, values.data());
+    kernels_.expand.e4m3(bytes.data() + 1, 256, scale, values.data());
     for (size_t i = 0; i < 256; ++i) {
       const double value = reference::E4m3Value(static_cast<uint8_t>(i));
       ExpectValue(values[i], value * static_cast<double>(scale), "E4M3 code " + std::to_string(i));
@@ -238,7 +216,7 @@ TEST_P(CpuKernels, ExpandE4m3IsExact) {
   for (int64_t n = 0; n <= 2 * kMaxLanes + 1; ++n) {
     const std::vector<uint8_t> exact(bytes.begin() + 101, bytes.begin() + 101 + n);
     std::vector<float> row(static_cast<size_t>(n) + 1, kNan);
-    kernels_.expand_e4m3(exact.data(), n, 1.0F, row.data());
+    kernels_.expand.e4m3(exact.data(), n, 1.0F, row.data());
     for (int64_t i = 0; i < n; ++i) {
       ExpectValue(row[static_cast<size_t>(i)], reference::E4m3Value(exact[static_cast<size_t>(i)]),
                   "tail");
@@ -255,7 +233,7 @@ TEST_P(CpuKernels, ExpandE2m1IsExact) {
   for (size_t i = 0; i < 256 * 16; ++i) bytes[1 + i] = static_cast<uint8_t>(i + i / 256);
   for (const int64_t n : {int64_t{0}, int64_t{32}, int64_t{96}, int64_t{256 * 32}}) {
     std::vector<float> values(static_cast<size_t>(n) + 1, kNan);
-    kernels_.expand_e2m1(bytes.data() + 1, scales.data(), n, values.data());
+    kernels_.expand.e2m1(bytes.data() + 1, scales.data(), n, values.data());
     for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
       const uint8_t byte = bytes[1 + i / 2];
       const auto code = static_cast<uint8_t>(i % 2 == 0 ? byte & 15U : byte >> 4U);
@@ -282,7 +260,7 @@ TEST(SelectKernels, RefusesUnknownSets) {
     const auto kernels = SelectKernels(name);
     ASSERT_FALSE(kernels) << name;
     EXPECT_NE(kernels.error().message.find(name), std::string::npos);
-    EXPECT_NE(kernels.error().message.find("expected scalar, avx2 or avx512"), std::string::npos);
+    EXPECT_NE(kernels.error().message.find("expected scalar, avx2, avx512, avx512bf16 or amx"), std::string::npos);
   }
 }
 

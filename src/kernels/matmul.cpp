@@ -3,25 +3,17 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/check.h"
-#include "kernels/expand.h"
 #include "kernels/quant.h"
 
 namespace dsv {
 namespace {
 
-// Outputs of one task: their expanded rows stay in the second-level cache while rows stream by.
-constexpr int64_t kPanelOuts = 16;
-// Rows of one task; more rows than this give several tasks, each with its own expansion.
-constexpr int64_t kPanelRows = 256;
 // Below this many multiply-adds a loop is cheaper on one thread than across threads.
 constexpr int64_t kSerialWork = 1 << 14;
 
-struct Panel {
-  const MatMulJob* job;
-  int64_t out;
-  int64_t row;
-};
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 bool RoundsWeight(LinearKind kind, MatrixFormat format) {
   if (kind == LinearKind::kF32) return false;
@@ -29,64 +21,138 @@ bool RoundsWeight(LinearKind kind, MatrixFormat format) {
   return kind == LinearKind::kBF16 && format == MatrixFormat::kFp8F32;
 }
 
-// One 16-output panel. `weights` is scratch for [kPanelOuts, in].
-void RunPanel(const OpContext& context, LinearKind kind, const Panel& panel,
-              std::vector<float>& weights) {
-  const MatMulJob& job = *panel.job;
-  const MatrixView& w = *job.weight;
-  const int64_t outs = std::min(kPanelOuts, job.out_end - panel.out);
-  const int64_t rows = std::min(kPanelRows, job.rows - panel.row);
-  const bool keep_scale = w.format == MatrixFormat::kFp8F32 && kind != LinearKind::kBF16;
-  const bool round_weight = context.reference() && RoundsWeight(kind, w.format);
-  const int64_t blocks = (w.in + kFp8Block - 1) / kFp8Block;
-  weights.resize(static_cast<size_t>(kPanelOuts * (w.in + blocks)));
-  float* scales = weights.data() + kPanelOuts * w.in;
-  for (int64_t i = 0; i < outs; ++i) {
-    float* row = weights.data() + i * w.in;
-    if (keep_scale) {
-      ExpandRowUnscaled(context.kernels, w, panel.out + i, row);
-      BlockScales(w, panel.out + i, scales + i * blocks);
+// The rows of a job from `row` on, packed for the panels. Jobs with the same rows share it.
+struct PackedRows {
+  const float* x;
+  int64_t x_stride;
+  int64_t in;
+  int64_t row;
+  int64_t rows;
+  int64_t offset;  // of the packed bytes
+};
+
+// Some outputs of a job for some of its rows.
+struct Task {
+  const MatMulJob* job;
+  size_t rows;  // index of PackedRows
+  int64_t out;
+};
+
+class MatMulRun {
+ public:
+  MatMulRun(const OpContext& context, LinearKind kind, std::span<const MatMulJob> jobs)
+      : context_(context), kind_(kind), panels_(PanelsOf(context)) {
+    for (const MatMulJob& job : jobs) {
+      work_ += job.rows * (job.out_end - job.out_begin) * job.weight->in;
+      for (int64_t row = 0; row < job.rows; row += kPanelRows) {
+        const size_t packed = AddRows(job, row);
+        for (int64_t out = job.out_begin; out < job.out_end; out += outs_) {
+          tasks_.push_back({&job, packed, out});
+        }
+      }
+    }
+    context.Count(&OperationCounts::linear, work_);
+  }
+
+  void Run() {
+    Pack();
+    const auto workers = static_cast<size_t>(work_ < kSerialWork ? 1 : context_.pool.size());
+    scratch_bytes_ = CeilDiv(scratch_bytes_, 64) * 64;
+    AlignedBuffer scratch(static_cast<int64_t>(workers) * scratch_bytes_);
+    ForEach(std::ssize(tasks_), [&](int64_t i, int64_t worker) {
+      RunTask(tasks_[static_cast<size_t>(i)], scratch.data() + worker * scratch_bytes_);
+    });
+  }
+
+ private:
+  // In f32 precision nothing may be rounded to bf16.
+  static const PanelKernels& PanelsOf(const OpContext& context) {
+    const bool bf16 = context.reference() && context.kernels.bf16 != nullptr;
+    return bf16 ? context.kernels.bf16->panels : context.kernels.linear.panels;
+  }
+
+  size_t AddRows(const MatMulJob& job, int64_t row) {
+    const int64_t rows = std::min(kPanelRows, job.rows - row);
+    const float* x = job.x + row * job.x_stride;
+    const int64_t in = job.weight->in;
+    scratch_bytes_ = std::max(scratch_bytes_, panels_.scratch_bytes(rows, in));
+    for (size_t i = rows_.size(); i-- > 0;) {
+      const PackedRows& known = rows_[i];
+      if (known.x == x && known.in == in && known.rows == rows) return i;
+    }
+    rows_.push_back({x, job.x_stride, in, row, rows, packed_bytes_});
+    if (panels_.pack != nullptr) {
+      packed_bytes_ += CeilDiv(panels_.pack_bytes(rows, in), 64) * 64;
+    }
+    return rows_.size() - 1;
+  }
+
+  void Pack() {
+    if (panels_.pack == nullptr) return;
+    packed_ = AlignedBuffer(packed_bytes_);
+    struct Group {
+      const PackedRows* rows;
+      int64_t first;
+    };
+    std::vector<Group> groups;
+    for (const PackedRows& rows : rows_) {
+      for (int64_t t = 0; t < rows.rows; t += kTileSize) groups.push_back({&rows, t});
+    }
+    ForEach(std::ssize(groups), [&](int64_t i, int64_t) {
+      const Group& group = groups[static_cast<size_t>(i)];
+      const PackedRows& rows = *group.rows;
+      panels_.pack(rows.x, rows.x_stride, rows.rows, rows.in, group.first,
+                   std::min(kTileSize, rows.rows - group.first), packed_.data() + rows.offset);
+    });
+  }
+
+  void RunTask(const Task& task, std::byte* scratch) const {
+    const MatMulJob& job = *task.job;
+    const MatrixView& w = *job.weight;
+    const PackedRows& rows = rows_[task.rows];
+    const bool packed = panels_.pack != nullptr;
+    const bool reference = context_.reference();
+    const LinearPanel panel{
+        .weight = &w,
+        .first = task.out,
+        .outs = std::min(outs_, job.out_end - task.out),
+        .round_weight = reference && RoundsWeight(kind_, w.format),
+        .keep_scale = w.format == MatrixFormat::kFp8F32 && kind_ != LinearKind::kBF16,
+        .x = packed ? static_cast<const void*>(packed_.data() + rows.offset) : rows.x,
+        .x_stride = rows.x_stride,
+        .rows = rows.rows,
+        .y = job.y + rows.row * job.y_stride + (task.out - job.out_begin),
+        .y_stride = job.y_stride,
+        .round_y = reference && kind_ != LinearKind::kF32,
+        .scratch = scratch};
+    panels_.panel(panel, SharedBf16Tables());
+  }
+
+  template <class Body>
+  void ForEach(int64_t count, const Body& body) const {
+    if (work_ < kSerialWork) {
+      for (int64_t i = 0; i < count; ++i) body(i, 0);
     } else {
-      ExpandRow(context.kernels, w, panel.out + i, row);
-      if (round_weight) RoundBf16Row(row, w.in);
+      context_.pool.ParallelFor(count, body);
     }
   }
-  const float* x = job.x + panel.row * job.x_stride;
-  float* y = job.y + panel.row * job.y_stride + (panel.out - job.out_begin);
-  if (keep_scale) {
-    context.kernels.dot_scaled(weights.data(), w.in, scales, outs, x, job.x_stride, rows, w.in, y,
-                               job.y_stride);
-  } else {
-    context.kernels.dot(weights.data(), w.in, outs, x, job.x_stride, rows, w.in, y, job.y_stride);
-  }
-  if (!context.reference() || kind == LinearKind::kF32) return;
-  for (int64_t t = 0; t < rows; ++t) RoundBf16Row(y + t * job.y_stride, outs);
-}
+
+  const OpContext& context_;
+  LinearKind kind_;
+  const PanelKernels& panels_;
+  int64_t outs_ = panels_.panel_outs;
+  int64_t work_ = 0;
+  int64_t scratch_bytes_ = 0;
+  int64_t packed_bytes_ = 0;
+  std::vector<PackedRows> rows_;
+  std::vector<Task> tasks_;
+  AlignedBuffer packed_;
+};
 
 }  // namespace
 
 void MatMul(const OpContext& context, LinearKind kind, std::span<const MatMulJob> jobs) {
-  std::vector<Panel> panels;
-  int64_t work = 0;
-  for (const MatMulJob& job : jobs) {
-    work += job.rows * (job.out_end - job.out_begin) * job.weight->in;
-    for (int64_t row = 0; row < job.rows; row += kPanelRows) {
-      for (int64_t out = job.out_begin; out < job.out_end; out += kPanelOuts) {
-        panels.push_back({&job, out, row});
-      }
-    }
-  }
-  context.Count(&OperationCounts::linear, work);
-  std::vector<std::vector<float>> scratch(static_cast<size_t>(context.pool.size()));
-  const auto body = [&](int64_t i, int64_t worker) {
-    RunPanel(context, kind, panels[static_cast<size_t>(i)], scratch[static_cast<size_t>(worker)]);
-  };
-  const auto count = static_cast<int64_t>(panels.size());
-  if (work < kSerialWork) {
-    for (int64_t i = 0; i < count; ++i) body(i, 0);
-  } else {
-    context.pool.ParallelFor(count, body);
-  }
+  MatMulRun(context, kind, jobs).Run();
 }
 
 void MatMul(const OpContext& context, LinearKind kind, const float* x, int64_t rows,

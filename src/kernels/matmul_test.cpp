@@ -174,6 +174,8 @@ TEST(MatMul, EveryFormatKindAndPrecision) {
       for (const Precision precision : {Precision::kReference, Precision::kF32}) {
         // Ragged last block of outputs; whole blocks of inputs, which quantised linears have.
         CheckProduct(format, kind, precision, 131, 256, 3);
+        // More than one strip of outputs, piece of inputs and tile of rows, the last ones ragged.
+        CheckProduct(format, kind, precision, 261, 640, 37);
       }
     }
   }
@@ -194,15 +196,15 @@ TEST(MatMul, OneRowAndManyRowsHaveTheSameBits) {
   ThreadPool one(1);
   ThreadPool three(3);
   for (const MatrixFormat format : kFormats) {
-    const int64_t in = 256;
+    const int64_t in = 640;
     const int64_t out = 70;
     const StoredMatrix matrix(format, out, in, 21);
     for (const Precision precision : {Precision::kReference, Precision::kF32}) {
-      const int64_t most = 300;  // more than one panel of rows
+      const int64_t most = 550;  // more than one panel of rows
       const auto x = RandomFloats(static_cast<size_t>(most * in), 22);
       const auto all = Multiply(three, precision, LinearKind::kQuantized, x, most, matrix.view());
       EXPECT_EQ(all, Multiply(one, precision, LinearKind::kQuantized, x, most, matrix.view()));
-      for (int64_t rows = 1; rows <= 17; ++rows) {
+      for (int64_t rows = 1; rows <= 65; rows += rows < 17 ? 1 : 16) {
         const int64_t first = most - rows - 3;
         const std::vector<float> part(x.begin() + first * in, x.begin() + (first + rows) * in);
         const std::vector<float> expected(all.begin() + first * out,

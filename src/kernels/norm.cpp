@@ -9,7 +9,7 @@
 namespace dsv {
 
 float InverseRms(const OpContext& context, const float* x, int64_t n, double eps) {
-  const float mean = context.kernels.sum_of_squares(x, n) / static_cast<float>(n);
+  const float mean = context.kernels.rows.sum_of_squares(x, n) / static_cast<float>(n);
   return 1.0F / std::sqrt(mean + static_cast<float>(eps));
 }
 

@@ -11,6 +11,8 @@ for object in "$@"; do
     */kernels_avx2.cpp.o) table=kAvx2Kernels ;;
     */kernels_avx512.cpp.o) table=kAvx512Kernels ;;
     */kernels_avx512vnni.cpp.o) table=kAvx512VnniKernels ;;
+    */kernels_avx512bf16.cpp.o) table=kAvx512Bf16Kernels ;;
+    */kernels_amx.cpp.o) table=kAmxKernels ;;
     *) continue ;;
   esac
   checked=$((checked + 1))

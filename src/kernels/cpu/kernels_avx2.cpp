@@ -4,7 +4,6 @@
 
 namespace dsv {
 
-const Kernels kAvx2Kernels{"avx2",     Dot,        DotScaled,    AddWeightedRows, ExpandBf16,
-                           ExpandE4m3, ExpandE2m1, SumOfSquares, IndexScores};
+constexpr Kernels kAvx2Kernels = TableOfLanes("avx2");
 
 }  // namespace dsv

@@ -4,7 +4,6 @@
 
 namespace dsv {
 
-const Kernels kAvx512Kernels{"avx512",   Dot,        DotScaled,    AddWeightedRows, ExpandBf16,
-                             ExpandE4m3, ExpandE2m1, SumOfSquares, IndexScores};
+constexpr Kernels kAvx512Kernels = TableOfLanes("avx512");
 
 }  // namespace dsv

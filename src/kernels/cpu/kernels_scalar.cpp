@@ -4,7 +4,6 @@
 
 namespace dsv {
 
-const Kernels kScalarKernels{"scalar",   Dot,        DotScaled,    AddWeightedRows, ExpandBf16,
-                             ExpandE4m3, ExpandE2m1, SumOfSquares, IndexScores};
+constexpr Kernels kScalarKernels = TableOfLanes("scalar");
 
 }  // namespace dsv
