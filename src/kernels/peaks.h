@@ -12,11 +12,12 @@ namespace dsv {
 // addresses, which are multiples of 64. The result depends on every byte.
 inline constexpr int64_t kPeakReadStep = 256;
 inline constexpr int64_t kPeakStreams = 8;
+inline constexpr int64_t kPeakPrefetch[] = {0, 512, 2048};
 struct PeakRead {
   const std::byte* streams[kPeakStreams];
   int64_t count;
-  int64_t bytes;  // of each
-  bool prefetch;  // ask for lines ahead of the loads
+  int64_t bytes;     // of each
+  int64_t prefetch;  // bytes ahead of the loads that lines are asked for: one of kPeakPrefetch
 };
 
 // A loop of multiply-adds on registers. The result depends on all of them.

@@ -8,6 +8,7 @@ void AddBenchCommand(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("bench", "Measures the engine against this machine");
   command->require_subcommand(1);
   AddMachineBench(*command, action);
+  AddKernelsBench(*command, action);
   AddFlashBench(*command, action);
 }
 

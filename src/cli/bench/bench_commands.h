@@ -6,6 +6,7 @@
 namespace dsv::cli {
 
 void AddMachineBench(CLI::App& bench, Action& action);
+void AddKernelsBench(CLI::App& bench, Action& action);
 void AddFlashBench(CLI::App& bench, Action& action);
 
 }  // namespace dsv::cli

@@ -1,15 +1,15 @@
 // dsv4 bench flash: what exact-shape layers of DeepSeek-V4 Flash cost on this machine.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/bench/bench_commands.h"
+#include "cli/bench/bench_flags.h"
 #include "cli/bench/flash_report.h"
-#include "cli/flag_checks.h"
+#include "cli/bench/regression.h"
 #include "cli/progress.h"
-#include "cli/reply_printer.h"
 #include "kernels/kernels.h"
 
 namespace dsv::cli {
@@ -22,7 +22,8 @@ struct FlashFlags {
   std::vector<int64_t> prefill;
   int64_t prefill_context = 0;
   double seconds = 2;
-  int64_t read_mib = 2048;
+  int64_t read_mib = 1024;
+  std::string base;
 };
 
 class FlashBench {
@@ -50,12 +51,11 @@ class FlashBench {
   Status MeasureRoofs() {
     json_["bench"] = "flash";
     json_["machine"] = DescribeMachine(kernels_.name);
+    DSV_ASSIGN(machine_, Machine::Make(flags_.read_mib << 20));
     for (const int64_t threads : flags_.threads) {
       ThreadPool pool(threads);
-      DSV_ASSIGN(MachineRoofs roofs,
-                 MeasureMachine(pool, {flags_.read_mib << 20, flags_.seconds / 2}));
-      json_["machine"]["roofs"].push_back(AsJson(roofs));
-      roofs_.push_back(std::move(roofs));
+      roofs_.push_back(machine_.Measure(pool, flags_.seconds / 2));
+      json_["machine"]["roofs"].push_back(AsJson(roofs_.back()));
       progress_.Update(++done_);
     }
     json_["model"] = {{"layers", flags_.shape.layers},
@@ -71,8 +71,9 @@ class FlashBench {
 
   Status Decode(int64_t context) {
     const SessionState state = StateAt(context);
-    for (const MachineRoofs& roofs : roofs_) {
+    for (MachineRoofs& roofs : roofs_) {
       ThreadPool pool(roofs.threads);
+      machine_.Refresh(pool, roofs);
       DSV_ASSIGN(PassTimes times,
                  MeasurePasses(model_, kernels_, pool, state, {.seconds = flags_.seconds}));
       const PassFigure figure{context, 1, &roofs, std::move(times)};
@@ -88,8 +89,9 @@ class FlashBench {
   Status Prefill() {
     const SessionState state = StateAt(flags_.prefill_context);
     for (const int64_t tokens : flags_.prefill) {
-      for (const MachineRoofs& roofs : roofs_) {
+      for (MachineRoofs& roofs : roofs_) {
         ThreadPool pool(roofs.threads);
+        machine_.Refresh(pool, roofs);
         const PassOptions options{.tokens = tokens,
                                   .restart = true,
                                   .warm_up = 0,
@@ -129,21 +131,32 @@ class FlashBench {
   const Kernels& kernels_;
   Progress progress_;
   int64_t done_ = 0;
+  Machine machine_;
   std::vector<MachineRoofs> roofs_;
   SyntheticModel model_;
   std::vector<Published> published_;
   Json json_;
 };
 
+Status CheckContexts(const FlashFlags& flags) {
+  std::vector<int64_t> contexts = flags.contexts;
+  contexts.push_back(flags.prefill_context);
+  for (const int64_t context : contexts) {
+    if (context % kBlockTokens == 0) continue;
+    return Fail("contexts: expected multiples of {}, found {}", kBlockTokens, context);
+  }
+  return {};
+}
+
 Status Run(const FlashFlags& flags) {
+  DSV_TRY(CheckContexts(flags));
   DSV_ASSIGN(const Kernels* kernels, SelectKernels(ForcedIsa()));
   Json json;
   {
     FlashBench bench(flags, *kernels);
     DSV_ASSIGN(json, bench.Run());
   }
-  fmt::print("{}\n", json.dump(1));
-  return CheckStandardOutput();
+  return PrintAndCompare(std::move(json), flags.base);
 }
 
 }  // namespace
@@ -152,35 +165,19 @@ void AddFlashBench(CLI::App& bench, Action& action) {
   CLI::App* command = bench.add_subcommand(
       "flash", "Decoding and prefill of exact-shape layers of V4-Flash with random weights");
   const auto flags = std::make_shared<FlashFlags>();
-  const auto list = [&](const char* name, std::vector<int64_t>& values, const char* help,
-                        int64_t least, int64_t most) {
-    command->add_option(name, values, help)
-        ->delimiter(',')
-        ->check(WholeNumber<int64_t>(least, most))
-        ->capture_default_str()
-        ->type_name("N,...");
-  };
-  const auto number = [&](const char* name, int64_t& value, const char* help, int64_t least,
-                          int64_t most) {
-    command->add_option(name, value, help)
-        ->check(WholeNumber<int64_t>(least, most))
-        ->capture_default_str()
-        ->type_name("N");
-  };
-  number("--layers", flags->shape.layers, "Layers: SWA, CSA, HCA, CSA, HCA, ...", 1, 43);
-  number("--experts", flags->shape.experts,
+  AddNumberFlag(*command, "--layers", flags->shape.layers, "Layers: SWA, CSA, HCA, CSA, HCA, ...", 1, 43);
+  AddNumberFlag(*command, "--experts", flags->shape.experts,
          "Routed experts of a layer, of which a token uses 6; 256 take 3.4 GB in each layer", 6,
          4096);
-  number("--vocab", flags->shape.vocabulary, "Rows of the embedding and of the head", 1, 1 << 20);
-  list("--context", flags->contexts, "Tokens before the decoded ones, multiples of 128", 0,
+  AddNumberFlag(*command, "--vocab", flags->shape.vocabulary, "Rows of the embedding and of the head", 1, 1 << 20);
+  AddListFlag(*command, "--context", flags->contexts, "Tokens before the decoded ones, multiples of 128", 0,
        1 << 20);
-  list("--threads", flags->threads, "Numbers of threads", 1, 1024);
-  list("--prefill", flags->prefill, "Sizes of chunks to prefill; default: none", 1, 1 << 16);
-  number("--prefill-context", flags->prefill_context, "Tokens before such a chunk", 0, 1 << 20);
-  command->add_option("--seconds", flags->seconds, "Time for each figure, about")
-      ->check(CLI::Range(0.001, 600.0))
-      ->capture_default_str();
-  number("--read-mib", flags->read_mib, "Memory that is read to measure the bandwidth", 1, 1 << 20);
+  AddListFlag(*command, "--threads", flags->threads, "Numbers of threads", 1, 1024);
+  AddListFlag(*command, "--prefill", flags->prefill, "Sizes of chunks to prefill; default: none", 1, 1 << 16);
+  AddNumberFlag(*command, "--prefill-context", flags->prefill_context, "Tokens before such a chunk", 0, 1 << 20);
+  AddSecondsFlag(*command, flags->seconds);
+  AddBaseFlag(*command, flags->base);
+  AddNumberFlag(*command, "--read-mib", flags->read_mib, "MiB that are read to measure the bandwidth", 1, 1 << 20);
   command->callback([&action, flags] { action = [flags] { return Run(*flags); }; });
 }
 

@@ -130,6 +130,7 @@ Json DecodeReport(const SyntheticModel& model, const PassFigure& figure) {
   }
   Json json{{"context", figure.context},
             {"threads", figure.roofs->threads},
+            {"read_roof_gb_s", AsJson(figure.roofs->read, 1e-9)},
             {"ms", AsJson(times.pass, 1e3)}};
   AddRate(figure, Sum(bytes), times.pass.Median(), json);
   json["layers"] = {{"ms", AsJson(layers, 1e3)}};
@@ -176,7 +177,7 @@ Json PrefillReport(const SyntheticModel& model, const PassFigure& figure) {
              {{"linear_and_attention", PerCent(rate(work.linear + work.attention), roof)},
               {"linear", PerCent(rate(work.linear), roof)}}}};
   for (const ComputeRoof& one : figure.roofs->bf16) {
-    json["bf16_roof_percent"][std::string("of_") + one.isa] =
+    json["bf16_roof_percent"][std::string("of_") + one.isa->name] =
         PerCent(rate(work.linear + work.attention), one.rate.Median());
   }
   for (const LayerKind kind : kKinds) {

@@ -2,26 +2,31 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "cli/bench/huge_buffer.h"
 #include "cli/bench/samples.h"
+#include "kernels/peaks.h"
 
 namespace dsv::cli {
 
-// Operations per second of one kind, with the instruction set that reached it; a multiply-add is 2.
+// Operations per second of one kind of one instruction set; a multiply-add is 2.
 struct ComputeRoof {
-  const char* isa = "";
+  const PeakKernels* isa = nullptr;
+  const PeakLoop* loop = nullptr;
   Samples rate;
 };
 
+// With one number of threads.
 struct MachineRoofs {
   int64_t threads = 1;
-  Samples read;             // bytes per second from main memory
-  int64_t read_streams = 0;  // of each thread, the best number
-  bool read_prefetch = false;
+  Samples read;              // bytes per second from main memory
+  int64_t read_streams = 1;  // of each thread; the best number and the best prefetch
+  int64_t read_prefetch = 0;
   // One for each instruction set that has the operation, from the least to the best.
   std::vector<ComputeRoof> fp32;
   std::vector<ComputeRoof> bf16;
@@ -30,19 +35,32 @@ struct MachineRoofs {
   double ReadRate() const { return read.Median(); }
 };
 
-// The greatest median, and that of one instruction set; 0 without one.
-double BestRate(const std::vector<ComputeRoof>& roofs);
-double RateOf(const std::vector<ComputeRoof>& roofs, const char* isa);
+// The greatest median of the sets up to `isa`, a name of Kernels, or of all if it is empty; 0 if
+// there is none.
+double BestRate(const std::vector<ComputeRoof>& roofs, std::string_view isa = "");
 
-struct MachineOptions {
-  int64_t read_bytes = int64_t{1} << 30;
-  double seconds = 1;  // for all figures of one thread count, about
+class Machine {
+ public:
+  // Reads `read_bytes` of memory to measure its bandwidth.
+  static Result<Machine> Make(int64_t read_bytes);
+
+  // `seconds` for all loops together, about.
+  MachineRoofs Measure(ThreadPool& pool, double seconds) const;
+
+  // Measures reading and the best bf16 loop again, beside a figure: neighbours on a shared machine
+  // come and go.
+  void Refresh(ThreadPool& pool, MachineRoofs& roofs) const;
+
+ private:
+  double ReadRate(ThreadPool& pool, const MachineRoofs& way) const;
+
+  const PeakKernels* reader_ = nullptr;
+  HugeBuffer buffer_;
 };
 
-Result<MachineRoofs> MeasureMachine(ThreadPool& pool, const MachineOptions& options);
 Json AsJson(const MachineRoofs& roofs);
 
-// Model name of the processor, cores, instruction set in use, and what else a reader must know.
+// Name of the processor, its threads and the instruction set in use.
 Json DescribeMachine(const char* isa);
 
 }  // namespace dsv::cli

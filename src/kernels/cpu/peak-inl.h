@@ -10,10 +10,7 @@
 namespace dsv {
 namespace {
 
-// Far enough ahead for the latency of memory at the speed of one core.
-constexpr int64_t kPrefetchAhead = 4096;
-
-template <int kStreams, bool kPrefetch>
+template <int kStreams, int64_t kPrefetch>
 uint64_t ReadStreams(const PeakRead& read) {
   constexpr int64_t kParts = kPeakReadStep / kLaneBytes;
   Lanes sum[4] = {Load(read.streams[0]), Load(read.streams[0]), Load(read.streams[0]),
@@ -21,9 +18,9 @@ uint64_t ReadStreams(const PeakRead& read) {
   for (int64_t i = 0; i < read.bytes; i += kPeakReadStep) {
     for (int s = 0; s < kStreams; ++s) {
       const std::byte* const step = read.streams[s] + i;
-      if (kPrefetch) {
+      if (kPrefetch > 0) {
         for (int64_t line = 0; line < kPeakReadStep; line += 64) {
-          __builtin_prefetch(step + kPrefetchAhead + line);
+          __builtin_prefetch(step + kPrefetch + line);
         }
       }
       for (int64_t part = 0; part < kParts; ++part) {
@@ -34,7 +31,7 @@ uint64_t ReadStreams(const PeakRead& read) {
   return Fold(Add(Add(sum[0], sum[1]), Add(sum[2], sum[3])));
 }
 
-template <bool kPrefetch>
+template <int64_t kPrefetch>
 uint64_t ReadWith(const PeakRead& read) {
   if (read.count >= 8) return ReadStreams<8, kPrefetch>(read);
   if (read.count >= 4) return ReadStreams<4, kPrefetch>(read);
@@ -43,7 +40,9 @@ uint64_t ReadWith(const PeakRead& read) {
 }
 
 uint64_t Read(const PeakRead& read) {
-  return read.prefetch ? ReadWith<true>(read) : ReadWith<false>(read);
+  if (read.prefetch == kPeakPrefetch[1]) return ReadWith<kPeakPrefetch[1]>(read);
+  if (read.prefetch == kPeakPrefetch[2]) return ReadWith<kPeakPrefetch[2]>(read);
+  return ReadWith<0>(read);
 }
 
 }  // namespace
