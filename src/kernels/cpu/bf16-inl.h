@@ -41,21 +41,26 @@ struct E4m3Lookup {
   __m512i high0, high1, low0, low1;
 };
 
-inline void ExpandE4m3Row(const void* data, int64_t n, const E4m3Lookup& lookup, uint16_t* out) {
+// Expanders write blocks of 32 values `stride` elements apart; most rows come in whole blocks of 64.
+inline void ExpandE4m3Row(const void* data, int64_t n, const E4m3Lookup& lookup, uint16_t* out,
+                          int64_t stride) {
   const auto* bytes = static_cast<const uint8_t*>(data);
-  for (int64_t i = 0; i < n; i += 64) {
-    const __m512i codes = _mm512_maskz_loadu_epi8(ByteMask(n - i), bytes + i);
-    __m512i first;
-    __m512i second;
-    lookup(codes, first, second);
-    _mm512_storeu_si512(out + i, first);
-    if (n - i > kHalfLanes) _mm512_storeu_si512(out + i + kHalfLanes, second);
+  __m512i first;
+  __m512i second;
+  for (; n >= 64; n -= 64, bytes += 64, out += 2 * stride) {
+    lookup(_mm512_loadu_si512(bytes), first, second);
+    _mm512_storeu_si512(out, first);
+    _mm512_storeu_si512(out + stride, second);
   }
+  if (n <= 0) return;
+  lookup(_mm512_maskz_loadu_epi8(ByteMask(n), bytes), first, second);
+  _mm512_storeu_si512(out, first);
+  if (n > kHalfLanes) _mm512_storeu_si512(out + stride, second);
 }
 
 void ExpandE4m3ToBf16(const void* data, int64_t n, const dsv::Bf16Tables::E4m3& table,
                       uint16_t* out) {
-  ExpandE4m3Row(data, n, E4m3Lookup(table), out);
+  ExpandE4m3Row(data, n, E4m3Lookup(table), out, kHalfLanes);
 }
 
 // 32 packed codes to 32 values, in order.
@@ -71,20 +76,32 @@ inline __m512i LookUpE2m1(const void* codes, const dsv::Bf16Tables::E2m1& table)
   return _mm512_permutexvar_epi16(code, _mm512_load_si512(table.value));
 }
 
-void ExpandE2m1ToBf16(const void* data, const uint8_t* scales, int64_t n,
-                      const dsv::Bf16Tables& tables, uint16_t* out) {
+inline void ExpandE2m1Row(const void* data, const uint8_t* scales, int64_t n,
+                          const dsv::Bf16Tables& tables, uint16_t* out, int64_t stride) {
   const auto* bytes = static_cast<const uint8_t*>(data);
-  for (int64_t i = 0; i < n; i += kHalfLanes) {
-    _mm512_storeu_si512(out + i, LookUpE2m1(bytes + i / 2, tables.e2m1[scales[i / kHalfLanes]]));
+  for (; n >= 64; n -= 64, bytes += 32, scales += 2, out += 2 * stride) {
+    const __m512i first = LookUpE2m1(bytes, tables.e2m1[scales[0]]);
+    const __m512i second = LookUpE2m1(bytes + 16, tables.e2m1[scales[1]]);
+    _mm512_storeu_si512(out, first);
+    _mm512_storeu_si512(out + stride, second);
   }
+  if (n > 0) _mm512_storeu_si512(out, LookUpE2m1(bytes, tables.e2m1[scales[0]]));
 }
 
-void CopyBf16(const void* data, int64_t n, uint16_t* out) {
-  const auto* values = static_cast<const uint8_t*>(data);
-  for (int64_t i = 0; i < n; i += kHalfLanes) {
-    _mm512_storeu_si512(out + i, _mm512_maskz_loadu_epi16(HalfMask(n - i), values + 2 * i));
-  }
+void ExpandE2m1ToBf16(const void* data, const uint8_t* scales, int64_t n,
+                      const dsv::Bf16Tables& tables, uint16_t* out) {
+  ExpandE2m1Row(data, scales, n, tables, out, kHalfLanes);
 }
+
+inline void CopyBf16Row(const void* data, int64_t n, uint16_t* out, int64_t stride) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  for (; n >= kHalfLanes; n -= kHalfLanes, bytes += 64, out += stride) {
+    _mm512_storeu_si512(out, _mm512_loadu_si512(bytes));
+  }
+  if (n > 0) _mm512_storeu_si512(out, _mm512_maskz_loadu_epi16(HalfMask(n), bytes));
+}
+
+void CopyBf16(const void* data, int64_t n, uint16_t* out) { CopyBf16Row(data, n, out, kHalfLanes); }
 
 // The nearest bf16 of 32 floats.
 inline __m512i RoundPair(__m512 first, __m512 second) {

@@ -11,8 +11,10 @@
 
 namespace {
 
-constexpr int64_t kStrip = 32;       // outputs that are expanded together
-constexpr int64_t kPieceIn = 256;    // inputs that are expanded together
+constexpr int64_t kStrip = 32;    // outputs that are expanded together
+constexpr int64_t kStepIn = 128;  // inputs that are expanded together
+constexpr int64_t kPieceSteps = 2;  // steps for which sums stay in tiles where rows are many
+constexpr int64_t kAhead = 1;       // steps that are expanded before one is multiplied
 constexpr int64_t kAmxPanelOuts = 256;
 
 inline int64_t TileCount(int64_t n, int64_t size) { return (n + size - 1) / size; }
@@ -24,78 +26,139 @@ int64_t PackBytes(int64_t rows, int64_t in) {
   return TileCount(in, dsv::kTileK) * dsv::kTileK * PaddedRows(rows) * 2;
 }
 
-void PackRows(const float* x, int64_t x_stride, int64_t rows, int64_t in, int64_t first,
-              int64_t count, void* packed) {
-  const int64_t width = rows < 16 ? rows : 16;
-  const int64_t k_stride = dsv::kTileK * width;
-  const int64_t n_stride = TileCount(in, dsv::kTileK) * k_stride;
-  PackColumns(x + first * x_stride, x_stride, count, in,
-              static_cast<uint16_t*>(packed) + first / 16 * n_stride, width, k_stride, n_stride);
-}
+constexpr int64_t kPieceBlocks = kPieceSteps * kStepIn / dsv::kTileK;
 
-// A strip of weights, all packed rows, a piece of the inputs.
-struct StripJob {
-  const uint16_t* a;  // [32, a_stride]
-  int64_t a_stride;
-  int64_t parts;      // tiles of a for every tile of b
-  const uint16_t* b;  // of the piece's first input
-  int64_t b_k_stride;
-  int64_t b_n_stride;
-  int64_t k_blocks;
-  int64_t width;  // of a tile of b
-  float* c;       // [outputs, c_stride]
-  int64_t c_stride;
-  bool add;
+// Packed rows lie as [piece of inputs][tile of rows][k block][16 pairs][width][2], so that the rows
+// of a piece are read in the order of memory. Where a tile of them begins, in elements:
+struct PackedLayout {
+  PackedLayout(int64_t rows, int64_t in)
+      : width(rows < 16 ? rows : 16),
+        row_tiles(TileCount(rows, 16)),
+        blocks(TileCount(in, dsv::kTileK)) {}
+
+  int64_t tile() const { return dsv::kTileK * width; }
+  // Between tiles of rows in the piece of a block.
+  int64_t RowStride(int64_t block) const {
+    const int64_t rest = blocks - block / kPieceBlocks * kPieceBlocks;
+    return tile() * (rest < kPieceBlocks ? rest : kPieceBlocks);
+  }
+  int64_t Offset(int64_t block, int64_t row_tile) const {
+    const int64_t first = block / kPieceBlocks * kPieceBlocks;
+    return tile() * (first * row_tiles + (block - first)) + RowStride(block) * row_tile;
+  }
+
+  int64_t width;
+  int64_t row_tiles;
+  int64_t blocks;
 };
 
-template <bool kTwoRows, bool kTwoColumns>
-inline void StripTiles(const StripJob& job, const uint16_t* b, float* c) {
-  const int64_t a_bytes = job.a_stride * 2;
-  const int64_t b_bytes = job.width * 4;
-  const int64_t c_bytes = job.c_stride * 4;
-  float* c1 = c + 16 * job.c_stride;
-  TileFence();
-  if (job.add) {
-    _tile_loadd(0, c, c_bytes);
-    if (kTwoColumns) _tile_loadd(1, c + 16, c_bytes);
-    if (kTwoRows) _tile_loadd(2, c1, c_bytes);
-    if (kTwoRows && kTwoColumns) _tile_loadd(3, c1 + 16, c_bytes);
-  } else {
-    _tile_zero(0);
-    if (kTwoColumns) _tile_zero(1);
-    if (kTwoRows) _tile_zero(2);
-    if (kTwoRows && kTwoColumns) _tile_zero(3);
+void PackRows(const float* x, int64_t x_stride, int64_t rows, int64_t in, int64_t first,
+              int64_t count, void* packed) {
+  const PackedLayout layout(rows, in);
+  auto* values = static_cast<uint16_t*>(packed);
+  if (rows == 1) return RoundToBf16(x, in, values);
+  for (int64_t block = 0; block < layout.blocks; ++block) {
+    PackTile(x + first * x_stride + block * dsv::kTileK, x_stride, count,
+             in - block * dsv::kTileK, values + layout.Offset(block, first / 16), layout.width);
   }
+}
+
+// Some blocks of 32 inputs of a strip and up to three tiles of rows. Every tile lies in one piece:
+// weights as [k block][part][upper, lower][16][32], sums as [tile of rows][upper, lower][16][width].
+struct TilesJob {
+  const uint16_t* a;
+  int64_t parts;  // tiles of a for every tile of b
+  const uint16_t* b;
+  int64_t b_row_stride;  // between tiles of rows
+  int64_t width;         // of a tile of b
+};
+
+constexpr int64_t kTileElements = 16 * 32;
+
+// Sums 0 to 2 are those of the upper outputs, 3 to 5 of the lower ones.
+template <int kRowTiles, bool kTwo>
+inline void MultiplyTiles(const TilesJob& job, int64_t k_blocks) {
+  const int64_t width_bytes = job.width * 4;
+  const int64_t b_tile = job.b_row_stride;
   const uint16_t* a = job.a;
-  for (int64_t kb = 0; kb < job.k_blocks; ++kb, b += job.b_k_stride) {
-    _tile_loadd(6, b, b_bytes);
-    if (kTwoColumns) _tile_loadd(7, b + job.b_n_stride, b_bytes);
-    for (int64_t part = 0; part < job.parts; ++part, a += 32) {
-      _tile_loadd(4, a, a_bytes);
-      _tile_dpbf16ps(0, 4, 6);
-      if (kTwoColumns) _tile_dpbf16ps(1, 4, 7);
-      if (kTwoRows) {
-        _tile_loadd(5, a + 16 * job.a_stride, a_bytes);
-        _tile_dpbf16ps(2, 5, 6);
-        if (kTwoColumns) _tile_dpbf16ps(3, 5, 7);
+  const uint16_t* b = job.b;
+  for (int64_t kb = 0; kb < k_blocks; ++kb, b += 32 * job.width) {
+    for (int64_t part = 0; part < job.parts; ++part, a += 2 * kTileElements) {
+      _tile_loadd(6, a, 64);
+      _tile_loadd(7, b, width_bytes);
+      _tile_dpbf16ps(0, 6, 7);
+      if constexpr (kRowTiles == 1) {
+        if (kTwo) {
+          _tile_loadd(5, a + kTileElements, 64);
+          _tile_dpbf16ps(3, 5, 7);
+        }
+      } else if constexpr (kRowTiles == 2) {
+        _tile_loadd(2, b + b_tile, width_bytes);
+        _tile_dpbf16ps(1, 6, 2);
+        if (kTwo) {
+          _tile_loadd(5, a + kTileElements, 64);
+          _tile_dpbf16ps(3, 5, 7);
+          _tile_dpbf16ps(4, 5, 2);
+        }
+      } else {
+        _tile_loadd(7, b + b_tile, width_bytes);
+        _tile_dpbf16ps(1, 6, 7);
+        _tile_loadd(7, b + 2 * b_tile, width_bytes);
+        _tile_dpbf16ps(2, 6, 7);
+        if (kTwo) {
+          _tile_loadd(6, a + kTileElements, 64);
+          _tile_dpbf16ps(5, 6, 7);
+          _tile_loadd(7, b, width_bytes);
+          _tile_dpbf16ps(3, 6, 7);
+          _tile_loadd(7, b + b_tile, width_bytes);
+          _tile_dpbf16ps(4, 6, 7);
+        }
       }
     }
   }
-  _tile_stored(0, c, c_bytes);
-  if (kTwoColumns) _tile_stored(1, c + 16, c_bytes);
-  if (kTwoRows) _tile_stored(2, c1, c_bytes);
-  if (kTwoRows && kTwoColumns) _tile_stored(3, c1 + 16, c_bytes);
-  TileFence();
 }
 
-template <bool kTwoRows>
-void RunStrip(const StripJob& job, int64_t row_tiles) {
-  int64_t n = 0;
-  for (; n + 2 <= row_tiles; n += 2) {
-    StripTiles<kTwoRows, true>(job, job.b + n * job.b_n_stride, job.c + n * 16);
+template <int kRowTiles, bool kTwo>
+inline void ZeroSums() {
+  _tile_zero(0);
+  if (kTwo) _tile_zero(3);
+  if constexpr (kRowTiles > 1) {
+    _tile_zero(1);
+    if (kTwo) _tile_zero(4);
   }
-  if (n < row_tiles) {
-    StripTiles<kTwoRows, false>(job, job.b + n * job.b_n_stride, job.c + n * 16);
+  if constexpr (kRowTiles > 2) {
+    _tile_zero(2);
+    if (kTwo) _tile_zero(5);
+  }
+}
+
+template <int kRowTiles, bool kTwo>
+inline void LoadSums(const float* c, int64_t width) {
+  const int64_t tile = 16 * width;
+  _tile_loadd(0, c, width * 4);
+  if (kTwo) _tile_loadd(3, c + tile, width * 4);
+  if constexpr (kRowTiles > 1) {
+    _tile_loadd(1, c + 2 * tile, width * 4);
+    if (kTwo) _tile_loadd(4, c + 3 * tile, width * 4);
+  }
+  if constexpr (kRowTiles > 2) {
+    _tile_loadd(2, c + 4 * tile, width * 4);
+    if (kTwo) _tile_loadd(5, c + 5 * tile, width * 4);
+  }
+}
+
+template <int kRowTiles, bool kTwo>
+inline void StoreTileSums(float* c, int64_t width) {
+  const int64_t tile = 16 * width;
+  _tile_stored(0, c, width * 4);
+  if (kTwo) _tile_stored(3, c + tile, width * 4);
+  if constexpr (kRowTiles > 1) {
+    _tile_stored(1, c + 2 * tile, width * 4);
+    if (kTwo) _tile_stored(4, c + 3 * tile, width * 4);
+  }
+  if constexpr (kRowTiles > 2) {
+    _tile_stored(2, c + 4 * tile, width * 4);
+    if (kTwo) _tile_stored(5, c + 5 * tile, width * 4);
   }
 }
 
@@ -110,43 +173,37 @@ inline void AddScaled(const float* part, float scale, int64_t n, float* sum) {
   }
 }
 
-// Sums [outs, stride] to y, transposed and rounded.
-void WriteOutputs(const dsv::LinearPanel& panel, const float* sums, int64_t stride) {
-  for (int64_t i = 0; i < panel.outs; i += 16) {
-    const __mmask16 out_mask = FloatMask(panel.outs - i);
-    for (int64_t t = 0; t < panel.rows; t += 16) {
-      const __mmask16 row_mask = FloatMask(panel.rows - t);
-      __m512i tile[16];
-      for (int64_t r = 0; r < 16; ++r) {
-        const __mmask16 mask = i + r < panel.outs ? row_mask : __mmask16{0};
-        tile[r] = _mm512_maskz_loadu_epi32(mask, sums + (i + r) * stride + t);
-      }
-      Transpose(tile);
-      for (int64_t r = 0; r < 16 && t + r < panel.rows; ++r) {
-        const __m512 v = _mm512_castsi512_ps(tile[r]);
-        _mm512_mask_storeu_ps(panel.y + (t + r) * panel.y_stride + i, out_mask,
-                              panel.round_y ? RoundLanesToBf16(v) : v);
-      }
-    }
+// One tile of sums to y, transposed and rounded. `outs` and `rows` of it exist.
+void WriteTile(const float* sums, int64_t outs, int64_t rows, int64_t width, bool round, float* y,
+               int64_t y_stride) {
+  __m512i tile[16];
+  for (int64_t r = 0; r < 16; ++r) {
+    const __mmask16 mask = r < outs ? FloatMask(width) : __mmask16{0};
+    tile[r] = _mm512_maskz_loadu_epi32(mask, sums + r * width);
+  }
+  Transpose(tile);
+  for (int64_t r = 0; r < rows; ++r) {
+    const __m512 v = _mm512_castsi512_ps(tile[r]);
+    _mm512_mask_storeu_ps(y + r * y_stride, FloatMask(outs), round ? RoundLanesToBf16(v) : v);
   }
 }
 
-// The same for one row, whose sums lie one after another.
-void WriteOutputs(const dsv::LinearPanel& panel, const float* sums) {
-  for (int64_t i = 0; i < panel.outs; i += 16) {
-    const __mmask16 mask = FloatMask(panel.outs - i);
+// The sums of one row, which lie one after another.
+void WriteRow(const float* sums, int64_t outs, bool round, float* y) {
+  for (int64_t i = 0; i < outs; i += 16) {
+    const __mmask16 mask = FloatMask(outs - i);
     const __m512 v = _mm512_maskz_loadu_ps(mask, sums + i);
-    _mm512_mask_storeu_ps(panel.y + i, mask, panel.round_y ? RoundLanesToBf16(v) : v);
+    _mm512_mask_storeu_ps(y + i, mask, round ? RoundLanesToBf16(v) : v);
   }
 }
 
-// Floats of the buffers in scratch: weights of a strip, sums of the panel, sums of a block whose
-// scale is kept apart.
-constexpr int64_t kStripFloats = kStrip * kPieceIn * kF32Parts / 2;
+// Elements of a step's weights, and how many steps are kept: those that are multiplied, then those
+// that are expanded meanwhile.
+constexpr int64_t kStepElements = kStrip * kStepIn * kF32Parts;
+constexpr int64_t kKeptSteps = 2 * kPieceSteps;
 
 int64_t AmxScratchBytes(int64_t rows, int64_t /*in*/) {
-  const int64_t padded = PaddedRows(rows < dsv::kPanelRows ? rows : dsv::kPanelRows);
-  return (kStripFloats + (kAmxPanelOuts + kStrip) * padded) * 4;
+  return kKeptSteps * kStepElements * 2 + (kAmxPanelOuts + kStrip) * PaddedRows(rows) * 4;
 }
 
 class AmxPanel {
@@ -154,86 +211,234 @@ class AmxPanel {
   AmxPanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables)
       : panel_(panel),
         tables_(tables),
+        in_(panel.weight->in),
+        layout_(panel.rows, in_),
         width_(panel.rows < 16 ? panel.rows : 16),
-        padded_(PaddedRows(panel.rows)),
-        k_stride_(dsv::kTileK * width_),
+        row_tiles_(TileCount(panel.rows, 16)),
         parts_(SplitsWeight(panel) ? kF32Parts : 1),
-        piece_in_(panel.keep_scale ? dsv::kFp8Block : kPieceIn),
+        steps_(TileCount(in_, kStepIn)),
+        strips_(TileCount(panel.outs, kStrip)),
         weights_(static_cast<uint16_t*>(panel.scratch)),
-        sums_(static_cast<float*>(panel.scratch) + kStripFloats),
-        part_sums_(sums_ + kAmxPanelOuts * padded_) {}
+        sums_(reinterpret_cast<float*>(weights_ + kKeptSteps * kStepElements)),
+        part_sums_(sums_ + kAmxPanelOuts * PaddedRows(panel.rows)) {}
 
   void Run() {
-    // Few rows leave their sums in tiles from piece to piece only if a strip is the outer loop.
-    if (panel_.rows <= 16) {
-      for (int64_t i = 0; i < panel_.outs; i += kStrip) {
-        for (int64_t k = 0; k < panel_.weight->in; k += piece_in_) RunPiece(i, k);
-      }
+    if (row_tiles_ <= 3 && !panel_.keep_scale) {
+      for (int64_t strip = 0; strip < strips_; ++strip) RunStrip(strip);
     } else {
-      for (int64_t k = 0; k < panel_.weight->in; k += piece_in_) {
-        for (int64_t i = 0; i < panel_.outs; i += kStrip) RunPiece(i, k);
-      }
+      RunPieces();
     }
     _tile_release();
-    if (panel_.rows == 1) {
-      WriteOutputs(panel_, sums_);
-    } else {
-      WriteOutputs(panel_, sums_, padded_);
-    }
+    Write();
   }
 
  private:
-  PieceOfPanel Piece(int64_t i, int64_t k) const {
-    const int64_t outs = panel_.outs - i < kStrip ? panel_.outs - i : kStrip;
-    const int64_t in = panel_.weight->in;
-    return {panel_.first + i, outs, k, k + piece_in_ < in ? k + piece_in_ : in};
+  int64_t OutsOf(int64_t strip) const {
+    const int64_t rest = panel_.outs - strip * kStrip;
+    return rest < kStrip ? rest : kStrip;
+  }
+  // Elements of a step's weights.
+  int64_t StepStride() const { return kStepIn / 32 * parts_ * 2 * kTileElements; }
+  // No more steps are kept than needed: they stay in the first-level cache.
+  uint16_t* WeightsOf(int64_t step) const { return weights_ + step % (kAhead + 1) * StepStride(); }
+  float* SumsOf(int64_t strip) const { return sums_ + strip * row_tiles_ * 32 * width_; }
+  int64_t BlocksOf(int64_t step) const {
+    return step + 1 < steps_ ? kStepIn / 32 : TileCount(in_ - step * kStepIn, 32);
   }
 
-  void RunPiece(int64_t i, int64_t k) {
-    const PieceOfPanel piece = Piece(i, k);
-    if (k + piece_in_ < panel_.weight->in) PrefetchPiece(*panel_.weight, Piece(i, k + piece_in_));
-    const int64_t stride = piece_in_ * parts_;
-    ExpandBf16Piece(panel_, tables_, piece, weights_, stride);
-    Configure(piece.outs);
-    float* sums = sums_ + i * padded_;
-    const StripJob job{.a = weights_,
-                       .a_stride = stride,
-                       .parts = parts_,
-                       .b = static_cast<const uint16_t*>(panel_.x) + k / dsv::kTileK * k_stride_,
-                       .b_k_stride = k_stride_,
-                       .b_n_stride = TileCount(panel_.weight->in, dsv::kTileK) * k_stride_,
-                       .k_blocks = TileCount(piece.end - piece.begin, dsv::kTileK),
-                       .width = width_,
-                       .c = panel_.keep_scale ? part_sums_ : sums,
-                       .c_stride = padded_,
-                       .add = k > 0 && !panel_.keep_scale};
-    const int64_t row_tiles = TileCount(panel_.rows, 16);
-    piece.outs > 16 ? RunStrip<true>(job, row_tiles) : RunStrip<false>(job, row_tiles);
-    if (!panel_.keep_scale) return;
-    for (int64_t r = 0; r < piece.outs; ++r) {
-      float* sum = sums + r * padded_;
-      if (k == 0) __builtin_memset(sum, 0, static_cast<size_t>(padded_) * 4);
-      AddScaled(part_sums_ + r * padded_, BlockScaleF32(*panel_.weight, piece.out + r, k), padded_,
-                sum);
+  void ExpandStep(int64_t strip, int64_t step, uint16_t* weights) const {
+    const int64_t outs = OutsOf(strip);
+    const int64_t end = (step + 1) * kStepIn;
+    for (int64_t i = 0; i < outs; i += 16) {
+      const PieceOfPanel piece{panel_.first + strip * kStrip + i, outs - i < 16 ? outs - i : 16,
+                               step * kStepIn, end < in_ ? end : in_};
+      ExpandBf16Piece(panel_, tables_, piece,
+                      {weights + i / 16 * kTileElements, dsv::kTileK, 2 * kTileElements});
     }
   }
 
+  // Fetches a step's share of the strip that follows, in the order of memory, which the hardware
+  // then runs ahead of.
+  void PrefetchAfter(int64_t strip, int64_t step) const {
+    if (strip + 1 >= strips_) return;
+    const dsv::MatrixView& w = *panel_.weight;
+    const int64_t next = panel_.first + (strip + 1) * kStrip;
+    PrefetchShare(w.data + StoredBytes(w.format, next * in_), StoredBytes(w.format, kStrip * in_),
+                  step, steps_);
+    if (w.format == dsv::MatrixFormat::kFp4E8M0) {
+      const int64_t scales = in_ / dsv::kFp4Block;
+      PrefetchShare(w.scale + next * scales, kStrip * scales, step, steps_);
+    }
+  }
+
+  TilesJob JobOf(int64_t step, int64_t row_tile) const {
+    const int64_t block = step * (kStepIn / dsv::kTileK);
+    return {.a = WeightsOf(step),
+            .parts = parts_,
+            .b = static_cast<const uint16_t*>(panel_.x) + layout_.Offset(block, row_tile),
+            .b_row_stride = layout_.RowStride(block),
+            .width = width_};
+  }
+
+  // Few rows: their sums stay in tiles over all inputs. While a step is multiplied a later one is
+  // expanded: the core does both at once.
+  void RunStrip(int64_t strip) {
+    const bool two = OutsOf(strip) > 16;
+    switch (row_tiles_) {
+      case 1:
+        return two ? RunStripTiles<1, true>(strip) : RunStripTiles<1, false>(strip);
+      case 2:
+        return two ? RunStripTiles<2, true>(strip) : RunStripTiles<2, false>(strip);
+      default:
+        return two ? RunStripTiles<3, true>(strip) : RunStripTiles<3, false>(strip);
+    }
+  }
+
+  template <int kRowTiles, bool kTwo>
+  void RunStripTiles(int64_t strip) {
+    Configure<kRowTiles>(OutsOf(strip));
+    ZeroSums<kRowTiles, kTwo>();
+    for (int64_t step = 0; step < steps_ + kAhead; ++step) {
+      if (step < steps_) {
+        PrefetchAfter(strip, step);
+        ExpandStep(strip, step, WeightsOf(step));
+      }
+      TileFence();
+      if (step >= kAhead) {
+        MultiplyTiles<kRowTiles, kTwo>(JobOf(step - kAhead, 0), BlocksOf(step - kAhead));
+      }
+    }
+    StoreTileSums<kRowTiles, kTwo>(SumsOf(strip), width_);
+    TileFence();
+  }
+
+  // Many rows: a piece of the inputs for all strips, then the next one, so that the packed rows of
+  // a piece stay in the second-level cache.
+  void RunPieces() {
+    const int64_t piece_steps = panel_.keep_scale ? dsv::kFp8Block / kStepIn : kPieceSteps;
+    const int64_t count = TileCount(steps_, piece_steps) * strips_;
+    const auto piece_of = [&](int64_t i) {
+      const int64_t first = i / strips_ * piece_steps;
+      const int64_t rest = steps_ - first;
+      return StepRange{i % strips_, first, rest < piece_steps ? rest : piece_steps,
+                       weights_ + i % 2 * kPieceSteps * StepStride()};
+    };
+    ExpandPart(piece_of(0), 0, 1);
+    for (int64_t i = 0; i < count; ++i) {
+      const StepRange next = i + 1 < count ? piece_of(i + 1) : StepRange{};
+      OutsOf(i % strips_) > 16 ? RunPiece<true>(piece_of(i), next)
+                               : RunPiece<false>(piece_of(i), next);
+    }
+  }
+
+  // Steps [first, first + count) of a strip and where their weights are.
+  struct StepRange {
+    int64_t strip = 0;
+    int64_t first = 0;
+    int64_t count = 0;
+    uint16_t* weights = nullptr;
+  };
+
+  // One of `parts` equal parts of the expansion.
+  void ExpandPart(const StepRange& range, int64_t part, int64_t parts) const {
+    const int64_t end = range.count * (part + 1) / parts;
+    for (int64_t s = range.count * part / parts; s < end; ++s) {
+      ExpandStep(range.strip, range.first + s, range.weights + s * StepStride());
+    }
+    TileFence();
+  }
+
+  template <bool kTwo>
+  void RunPiece(const StepRange& range, const StepRange& next) {
+    Configure<2>(OutsOf(range.strip));
+    float* sums = SumsOf(range.strip);
+    float* c = panel_.keep_scale ? part_sums_ : sums;
+    const bool add = range.first > 0 && !panel_.keep_scale;
+    int64_t k_blocks = 0;
+    for (int64_t s = 0; s < range.count; ++s) k_blocks += BlocksOf(range.first + s);
+    const int64_t groups = TileCount(row_tiles_, 2);
+    for (int64_t g = 0; g < groups; ++g) {
+      TilesJob job = JobOf(range.first, 2 * g);
+      job.a = range.weights;
+      float* group_sums = c + g * 64 * width_;
+      if (2 * g + 1 < row_tiles_) {
+        AddTiles<2, kTwo>(job, k_blocks, add, group_sums);
+      } else {
+        AddTiles<1, kTwo>(job, k_blocks, add, group_sums);
+      }
+      ExpandPart(next, g, groups);
+    }
+    if (panel_.keep_scale) AddPartSums(range, sums);
+  }
+
+  template <int kRowTiles, bool kTwo>
+  void AddTiles(const TilesJob& job, int64_t k_blocks, bool add, float* c) const {
+    if (add) {
+      LoadSums<kRowTiles, kTwo>(c, width_);
+    } else {
+      ZeroSums<kRowTiles, kTwo>();
+    }
+    MultiplyTiles<kRowTiles, kTwo>(job, k_blocks);
+    StoreTileSums<kRowTiles, kTwo>(c, width_);
+    TileFence();
+  }
+
+  void AddPartSums(const StepRange& range, float* sums) const {
+    if (range.first == 0) {
+      __builtin_memset(sums, 0, static_cast<size_t>(row_tiles_ * 32 * width_) * 4);
+    }
+    for (int64_t r = 0; r < OutsOf(range.strip); ++r) {
+      const float scale = BlockScaleF32(
+          *panel_.weight, panel_.first + range.strip * kStrip + r, range.first * kStepIn);
+      for (int64_t n = 0; n < row_tiles_; ++n) {
+        const int64_t at = (n * 32 + r) * width_;
+        AddScaled(part_sums_ + at, scale, width_, sums + at);
+      }
+    }
+  }
+
+  void Write() const {
+    if (panel_.rows == 1) return WriteRow(sums_, panel_.outs, panel_.round_y, panel_.y);
+    for (int64_t n = 0; n < row_tiles_; ++n) {
+      const int64_t rows = panel_.rows - n * 16 < 16 ? panel_.rows - n * 16 : 16;
+      for (int64_t i = 0; i < panel_.outs; i += 16) {
+        const int64_t outs = panel_.outs - i < 16 ? panel_.outs - i : 16;
+        const float* tile = SumsOf(i / kStrip) + (n * 2 + i % kStrip / 16) * 16 * width_;
+        WriteTile(tile, outs, rows, width_, panel_.round_y,
+                  panel_.y + n * 16 * panel_.y_stride + i, panel_.y_stride);
+      }
+    }
+  }
+
+  template <int kRowTiles>
   void Configure(int64_t outs) {
     if (outs == configured_) return;
-    ConfigureTiles(outs, width_);
+    const int64_t upper = outs < 16 ? outs : 16;
+    const int64_t lower = outs > 16 ? outs - 16 : upper;
+    TileConfig config;
+    for (int sum = 0; sum < 6; ++sum) config.Set(sum, sum < 3 ? upper : lower, 4 * width_);
+    if (kRowTiles < 3) {
+      config.Set(2, 16, 4 * width_);
+      config.Set(5, lower, 64);
+    }
+    config.Set(6, upper, 64);
+    config.Set(7, 16, 4 * width_);
+    LoadTileConfig(config);
     configured_ = outs;
   }
 
   const dsv::LinearPanel& panel_;
   const dsv::Bf16Tables& tables_;
+  int64_t in_;
+  PackedLayout layout_;
   int64_t width_;
-  int64_t padded_;
-  int64_t k_stride_;
+  int64_t row_tiles_;
   int64_t parts_;
-  int64_t piece_in_;
-  uint16_t* weights_;  // [kStrip, piece_in * parts]
-  float* sums_;        // [outs, padded]
-  float* part_sums_;   // [kStrip, padded]
+  int64_t steps_;
+  int64_t strips_;
+  uint16_t* weights_;
+  float* sums_;
+  float* part_sums_;
   int64_t configured_ = 0;
 };
 

@@ -34,6 +34,17 @@ inline __m512bh LoadBf16s(const uint16_t* data) {
   return v;
 }
 
+// Brings the bytes of a piece closer. The rows of a piece are as many streams, too many for the
+// hardware to follow.
+inline void PrefetchPiece(const dsv::MatrixView& w, const PieceOfPanel& piece) {
+  const int64_t bytes = StoredBytes(w.format, piece.end - piece.begin);
+  for (int64_t i = 0; i < piece.outs; ++i) {
+    const std::byte* row =
+        w.data + StoredBytes(w.format, (piece.out + i) * w.in + piece.begin);
+    for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
+  }
+}
+
 // Adds `blocks` blocks of 32 inputs; w has `parts` blocks for every one of x.
 template <int64_t kOuts, int64_t kRows>
 inline void AddBlocks(const uint16_t* w, int64_t w_stride, int64_t parts, const uint16_t* x,
@@ -91,7 +102,8 @@ void LaneTile(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables, int6
         const int64_t next = end + kPiece < in ? end + kPiece : in;
         PrefetchPiece(*panel.weight, {out, kOuts, end, next});
       }
-      ExpandBf16Piece(panel, tables, {out, kOuts, begin, end}, piece, stride);
+      ExpandBf16Piece(panel, tables, {out, kOuts, begin, end},
+                      {piece, stride, kHalfLanes});
       AddLanePiece<kOuts, kRows>(panel, out, piece, stride, x, begin, end, sum);
     }
   }
@@ -110,7 +122,8 @@ void RunLanePanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables) 
   const bool many = panel.rows > kTile;
   const int64_t stride = (many ? x_stride : kPiece) * parts;
   if (many) {
-    ExpandBf16Piece(panel, tables, {panel.first, panel.outs, 0, panel.weight->in}, weights, stride);
+    ExpandBf16Piece(panel, tables, {panel.first, panel.outs, 0, panel.weight->in},
+                    {weights, stride, kHalfLanes});
   }
   for (int64_t t = 0; t < panel.rows; t += kTile) {
     const int64_t rows = panel.rows - t < kTile ? panel.rows - t : kTile;

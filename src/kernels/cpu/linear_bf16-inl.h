@@ -27,38 +27,55 @@ inline __m512 Truncate(__m512 v) {
       _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
 }
 
-// Every 32 floats become 32 leading parts, 32 middle ones and 32 last ones.
-void SplitFloats(const std::byte* data, int64_t n, uint16_t* out) {
-  for (int64_t i = 0; i < n; i += kHalfLanes, out += kF32Parts * kHalfLanes) {
+// Every 32 floats become three blocks: leading parts, middle ones and last ones.
+void SplitFloats(const std::byte* data, int64_t n, uint16_t* out, int64_t stride) {
+  for (int64_t i = 0; i < n; i += kHalfLanes, out += kF32Parts * stride) {
     __m512 first = _mm512_maskz_loadu_ps(FloatMask(n - i), data + 4 * i);
     __m512 second = _mm512_maskz_loadu_ps(FloatMask(n - i - 16), data + 4 * (i + 16));
     for (int64_t part = 0; part < kF32Parts; ++part) {
-      _mm512_storeu_si512(out + part * kHalfLanes, HighHalves(first, second));
+      _mm512_storeu_si512(out + part * stride, HighHalves(first, second));
       first = _mm512_sub_ps(first, Truncate(first));
       second = _mm512_sub_ps(second, Truncate(second));
     }
   }
 }
 
-void RoundStoredFloats(const std::byte* data, int64_t n, uint16_t* out) {
-  for (int64_t i = 0; i < n; i += kHalfLanes) {
-    _mm512_storeu_si512(out + i,
+void RoundStoredFloats(const std::byte* data, int64_t n, uint16_t* out, int64_t stride) {
+  for (int64_t i = 0; i < n; i += kHalfLanes, out += stride) {
+    _mm512_storeu_si512(out,
                         RoundPair(_mm512_maskz_loadu_ps(FloatMask(n - i), data + 4 * i),
                                   _mm512_maskz_loadu_ps(FloatMask(n - i - 16), data + 4 * (i + 16))));
   }
 }
 
-// Inputs [begin, end) of `outs` rows from `out` on; `stride` elements apart.
+// Inputs [begin, end) of `outs` rows from `out` on.
 struct PieceOfPanel {
   int64_t out;
   int64_t outs;
-  int64_t begin;  // a multiple of 128
+  int64_t begin;  // a multiple of 64
   int64_t end;
 };
 
+// Where a piece is expanded to: blocks of 32 inputs, in elements apart.
+struct PieceLayout {
+  uint16_t* values;
+  int64_t row_stride;
+  int64_t block_stride;
+};
+
+// Calls body with the count, which the compiler knows if it is the usual one.
+template <class Body>
+inline void WithCount(int64_t count, const Body& body) {
+  if (count == dsv::kFp8Block) {
+    body(dsv::kFp8Block);
+  } else {
+    body(count);
+  }
+}
+
 // E4M3 with a table for every block of 128 x 128.
 void ExpandFp8Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables,
-                    const PieceOfPanel& piece, uint16_t* values, int64_t stride) {
+                    const PieceOfPanel& piece, const PieceLayout& layout) {
   const dsv::MatrixView& w = *panel.weight;
   for (int64_t k = piece.begin; k < piece.end; k += dsv::kFp8Block) {
     const int64_t count = piece.end - k < dsv::kFp8Block ? piece.end - k : dsv::kFp8Block;
@@ -71,49 +88,82 @@ void ExpandFp8Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables
       const E4m3Lookup lookup(tables.e4m3[scale]);
       const int64_t block_end = (row / dsv::kFp8Block + 1) * dsv::kFp8Block - piece.out;
       const int64_t last = block_end < piece.outs ? block_end : piece.outs;
-      for (; i < last; ++i) {
-        ExpandE4m3Row(w.data + (piece.out + i) * w.in + k, count, lookup,
-                      values + i * stride + (k - piece.begin));
-      }
+      const std::byte* data = w.data + row * w.in + k;
+      uint16_t* out = layout.values + i * layout.row_stride +
+                      (k - piece.begin) / kHalfLanes * layout.block_stride;
+      const int64_t rows = last - i;
+      WithCount(count, [&](int64_t n) __attribute__((always_inline)) {
+        for (int64_t r = 0; r < rows; ++r) {
+          ExpandE4m3Row(data + r * w.in, n, lookup, out + r * layout.row_stride,
+                        layout.block_stride);
+        }
+      });
+      i = last;
     }
   }
 }
 
 // A scale in F32 that is multiplied in needs floats and a rounding.
 void ExpandFp8F32Row(const dsv::MatrixView& w, int64_t row, int64_t begin, int64_t count,
-                     uint16_t* values) {
+                     uint16_t* values, int64_t stride) {
   for (int64_t i = 0; i < count; i += dsv::kFp8Block) {
     float floats[dsv::kFp8Block];
     const int64_t n = count - i < dsv::kFp8Block ? count - i : dsv::kFp8Block;
     ExpandRowPart(w, row, begin + i, n, false, floats);
-    RoundToBf16(floats, n, values + i);
+    RoundStoredFloats(reinterpret_cast<const std::byte*>(floats), n,
+                      values + i / kHalfLanes * stride, stride);
+  }
+}
+
+void ExpandFp4Piece(const dsv::MatrixView& w, const dsv::Bf16Tables& tables,
+                    const PieceOfPanel& piece, const PieceLayout& layout) {
+  const int64_t at = piece.out * w.in + piece.begin;
+  const auto* data = reinterpret_cast<const uint8_t*>(w.data) + at / 2;
+  const auto* scales = reinterpret_cast<const uint8_t*>(w.scale) + at / dsv::kFp4Block;
+  const int64_t data_stride = w.in / 2;
+  const int64_t scale_stride = w.in / dsv::kFp4Block;
+  WithCount(piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
+    for (int64_t i = 0; i < piece.outs; ++i) {
+      ExpandE2m1Row(data + i * data_stride, scales + i * scale_stride, n, tables,
+                    layout.values + i * layout.row_stride, layout.block_stride);
+    }
+  });
+}
+
+// Inputs of an F32 row, or of a kFp8F32 row whose scale is multiplied in.
+void ExpandRowToBf16(const dsv::LinearPanel& panel, int64_t row, int64_t begin, int64_t count,
+                     uint16_t* out, int64_t stride) {
+  const dsv::MatrixView& w = *panel.weight;
+  const int64_t at = row * w.in + begin;
+  if (w.format == dsv::MatrixFormat::kFp8F32) {
+    ExpandFp8F32Row(w, row, begin, count, out, stride);
+  } else if (SplitsWeight(panel)) {
+    SplitFloats(w.data + at * 4, count, out, stride);
+  } else {
+    RoundStoredFloats(w.data + at * 4, count, out, stride);
   }
 }
 
 void ExpandBf16Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables,
-                     const PieceOfPanel& piece, uint16_t* values, int64_t stride) {
+                     const PieceOfPanel& piece, const PieceLayout& layout) {
   const dsv::MatrixView& w = *panel.weight;
+  if (w.format == dsv::MatrixFormat::kFp4E8M0) return ExpandFp4Piece(w, tables, piece, layout);
   const bool by_table = w.format == dsv::MatrixFormat::kFp8E8M0 ||
                         (w.format == dsv::MatrixFormat::kFp8F32 && panel.keep_scale);
-  if (by_table) return ExpandFp8Piece(panel, tables, piece, values, stride);
-  const int64_t count = piece.end - piece.begin;
+  if (by_table) return ExpandFp8Piece(panel, tables, piece, layout);
+  if (w.format == dsv::MatrixFormat::kBF16) {
+    const std::byte* data = w.data + (piece.out * w.in + piece.begin) * 2;
+    WithCount(piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
+      for (int64_t i = 0; i < piece.outs; ++i) {
+        CopyBf16Row(data + i * w.in * 2, n, layout.values + i * layout.row_stride,
+                    layout.block_stride);
+      }
+    });
+    return;
+  }
   for (int64_t i = 0; i < piece.outs; ++i) {
-    const int64_t row = piece.out + i;
-    const int64_t at = row * w.in + piece.begin;
-    uint16_t* out = values + i * stride;
-    if (w.format == dsv::MatrixFormat::kFp4E8M0) {
-      ExpandE2m1ToBf16(w.data + at / 2,
-                       reinterpret_cast<const uint8_t*>(w.scale) + at / dsv::kFp4Block, count,
-                       tables, out);
-    } else if (w.format == dsv::MatrixFormat::kBF16) {
-      CopyBf16(w.data + at * 2, count, out);
-    } else if (w.format == dsv::MatrixFormat::kFp8F32) {
-      ExpandFp8F32Row(w, row, piece.begin, count, out);
-    } else if (SplitsWeight(panel)) {
-      SplitFloats(w.data + at * 4, count, out);
-    } else {
-      RoundStoredFloats(w.data + at * 4, count, out);
-    }
+    ExpandRowToBf16(panel, piece.out + i, piece.begin, piece.end - piece.begin,
+                    layout.values + i * layout.row_stride, layout.block_stride);
   }
 }
 
@@ -131,15 +181,11 @@ inline int64_t StoredBytes(dsv::MatrixFormat format, int64_t count) {
   }
 }
 
-// Brings the bytes of a piece closer. The rows of a piece are as many streams, too many for the
-// hardware to follow.
-inline void PrefetchPiece(const dsv::MatrixView& w, const PieceOfPanel& piece) {
-  const int64_t bytes = StoredBytes(w.format, piece.end - piece.begin);
-  for (int64_t i = 0; i < piece.outs; ++i) {
-    const std::byte* row =
-        w.data + StoredBytes(w.format, (piece.out + i) * w.in + piece.begin);
-    for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
-  }
+// Fetches share `share` of `shares` of some bytes into the second-level cache. What follows the end
+// of a tensor may be fetched too, which is no access.
+inline void PrefetchShare(const std::byte* data, int64_t bytes, int64_t share, int64_t shares) {
+  const int64_t end = bytes * (share + 1) / shares;
+  for (int64_t b = bytes * share / shares; b < end; b += 64) __builtin_prefetch(data + b, 0, 2);
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// The configuration of AMX tiles that all users share: tiles 0 to 3 are sums, 4 and 5 rows of the
-// left operand, 6 and 7 columns of the right one.
+// The configuration of AMX tiles.
 #pragma once
 
 #include <immintrin.h>
@@ -25,7 +24,13 @@ struct alignas(64) TileConfig {
   }
 };
 
-// Up to 32 rows on the left in two tiles, `width` columns in a tile on the right.
+inline void LoadTileConfig(const TileConfig& config) {
+  asm volatile("" ::"r"(&config) : "memory");
+  _tile_loadconfig(&config);
+}
+
+// For products of up to 32 rows on the left, in tiles 4 and 5, with `width` columns in each of the
+// tiles 6 and 7 on the right; tiles 0 to 3 are the sums, [upper, lower] x [first, second].
 inline void ConfigureTiles(int64_t rows, int64_t width) {
   const int64_t upper = rows < 16 ? rows : 16;
   const int64_t lower = rows > 16 ? rows - 16 : upper;
@@ -35,8 +40,7 @@ inline void ConfigureTiles(int64_t rows, int64_t width) {
   config.Set(5, lower, 64);
   config.Set(6, 16, 4 * width);
   config.Set(7, 16, 4 * width);
-  asm volatile("" ::"r"(&config) : "memory");
-  _tile_loadconfig(&config);
+  LoadTileConfig(config);
 }
 
 }  // namespace
