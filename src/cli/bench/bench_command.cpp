@@ -10,6 +10,7 @@ void AddBenchCommand(CLI::App& app, Action& action) {
   AddMachineBench(*command, action);
   AddKernelsBench(*command, action);
   AddFlashBench(*command, action);
+  AddCompareBench(*command, action);
 }
 
 }  // namespace dsv::cli
