@@ -115,8 +115,7 @@ TEST(FlashBenchTest, TimesAddUp) {
   const auto kernels = SelectKernels(ForcedIsa());
   ASSERT_TRUE(kernels);
   const SessionState state = SyntheticState(model->config(), 1024, pool);
-  const auto times =
-      MeasurePasses(*model, **kernels, pool, state, {.least = 3, .seconds = 0.001});
+  const auto times = MeasurePasses(*model, **kernels, pool, state, {.least = 3, .seconds = 0.001});
   ASSERT_TRUE(times) << times.error().message;
   EXPECT_GE(times->distinct_experts, 4 * 2);
   EXPECT_EQ(times->experts_chosen, 2 * 4 * 6);

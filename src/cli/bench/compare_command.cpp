@@ -169,22 +169,15 @@ class Comparison {
   }
 
   Status RunPeer(int64_t vocabulary, std::map<Key, double>& ms) {
-    std::vector<std::string> words = {Python(),
-                                      Script("bench.py").string(),
-                                      flags_.peer,
-                                      ModelPath(vocabulary),
-                                      "--threads",
-                                      fmt::format("{}", fmt::join(flags_.threads, ",")),
-                                      "--depths",
-                                      fmt::format("{}", fmt::join(flags_.contexts, ",")),
-                                      "--prefill",
-                                      fmt::format("{}", fmt::join(flags_.prefill, ",")),
-                                      "--gen",
-                                      "8",
-                                      "--reps",
-                                      "2",
-                                      "--quiet-wait",
-                                      "2"};
+    std::vector<std::string> words = {
+        Python(),       Script("bench.py").string(),
+        flags_.peer,    ModelPath(vocabulary),
+        "--threads",    fmt::format("{}", fmt::join(flags_.threads, ",")),
+        "--depths",     fmt::format("{}", fmt::join(flags_.contexts, ",")),
+        "--prefill",    fmt::format("{}", fmt::join(flags_.prefill, ",")),
+        "--gen",        "8",
+        "--reps",       "2",
+        "--quiet-wait", "2"};
     if (NeedsFiller()) words.insert(words.end(), {"--filler", FillerPath()});
     DSV_ASSIGN(const Json json, JsonOf(words));
     for (const Json& figure : json["decode"]) {
@@ -243,8 +236,9 @@ Status Run(const CompareFlags& flags) {
 
 void AddCompareBench(CLI::App& bench, Action& action) {
   CLI::App* command = bench.add_subcommand(
-      "compare", "Another engine and this one in turn on 4 exact layers; ratios above 1: ours is "
-                 "faster");
+      "compare",
+      "Another engine and this one in turn on 4 exact layers; ratios above 1: ours is "
+      "faster");
   const auto flags = std::make_shared<CompareFlags>();
   command->add_option("--peer", flags->peer, "Folder of the peer, with venv/bin/python")
       ->required()

@@ -21,12 +21,12 @@ class PassRunner {
   // A pass whose time is not kept, but the experts that it chose are.
   Status WarmUp(SessionState& state, int64_t tokens) {
     const auto observe = [this](int64_t layer) -> Observer {
-      return [this, layer](std::string_view name, const float* values, int64_t rows,
-                           int64_t width) {
-        if (name != "expert_ids") return;
-        experts_[static_cast<size_t>(layer)].insert(values, values + rows * width);
-        times_.experts_chosen += rows * width;
-      };
+      return
+          [this, layer](std::string_view name, const float* values, int64_t rows, int64_t width) {
+            if (name != "expert_ids") return;
+            experts_[static_cast<size_t>(layer)].insert(values, values + rows * width);
+            times_.experts_chosen += rows * width;
+          };
     };
     return Forward(state, tokens, observe);
   }
@@ -71,8 +71,8 @@ class PassRunner {
   Status Forward(SessionState& state, int64_t tokens, const LayerObserver& observe) {
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < tokens; ++i) {
-      ids.push_back(static_cast<int32_t>(random_() % static_cast<uint64_t>(
-                                                         model_.config().vocab_size)));
+      ids.push_back(
+          static_cast<int32_t>(random_() % static_cast<uint64_t>(model_.config().vocab_size)));
     }
     const Work work{&state, ids};
     const auto logits = model_.transformer().Forward(context_, std::span(&work, 1), observe);

@@ -40,6 +40,7 @@ class FlashBench {
     {
       ThreadPool pool(std::ranges::max(flags_.threads));
       DSV_ASSIGN(model_, SyntheticModel::Make(SyntheticConfig(flags_.shape), pool));
+      json_["huge_pages_gb"] = Rounded(1e-9 * static_cast<double>(HugePageBytes()));
     }
     for (const int64_t context : flags_.contexts) DSV_TRY(Decode(context));
     if (!flags_.prefill.empty()) DSV_TRY(Prefill());
@@ -92,14 +93,11 @@ class FlashBench {
       for (MachineRoofs& roofs : roofs_) {
         ThreadPool pool(roofs.threads);
         machine_.Refresh(pool, roofs);
-        const PassOptions options{.tokens = tokens,
-                                  .restart = true,
-                                  .warm_up = 0,
-                                  .least = 2,
-                                  .seconds = flags_.seconds};
+        const PassOptions options{
+            .tokens = tokens, .restart = true, .warm_up = 0, .least = 2, .seconds = flags_.seconds};
         DSV_ASSIGN(PassTimes times, MeasurePasses(model_, kernels_, pool, state, options));
-        json_["prefill"].push_back(PrefillReport(
-            model_, {flags_.prefill_context, tokens, &roofs, std::move(times)}));
+        json_["prefill"].push_back(
+            PrefillReport(model_, {flags_.prefill_context, tokens, &roofs, std::move(times)}));
         progress_.Update(++done_);
       }
     }
@@ -165,19 +163,24 @@ void AddFlashBench(CLI::App& bench, Action& action) {
   CLI::App* command = bench.add_subcommand(
       "flash", "Decoding and prefill of exact-shape layers of V4-Flash with random weights");
   const auto flags = std::make_shared<FlashFlags>();
-  AddNumberFlag(*command, "--layers", flags->shape.layers, "Layers: SWA, CSA, HCA, CSA, HCA, ...", 1, 43);
+  AddNumberFlag(*command, "--layers", flags->shape.layers, "Layers: SWA, CSA, HCA, CSA, HCA, ...",
+                1, 43);
   AddNumberFlag(*command, "--experts", flags->shape.experts,
-         "Routed experts of a layer, of which a token uses 6; 256 take 3.4 GB in each layer", 6,
-         4096);
-  AddNumberFlag(*command, "--vocab", flags->shape.vocabulary, "Rows of the embedding and of the head", 1, 1 << 20);
-  AddListFlag(*command, "--context", flags->contexts, "Tokens before the decoded ones, multiples of 128", 0,
-       1 << 20);
+                "Routed experts of a layer, of which a token uses 6; 256 take 3.4 GB in each layer",
+                6, 4096);
+  AddNumberFlag(*command, "--vocab", flags->shape.vocabulary,
+                "Rows of the embedding and of the head", 1, 1 << 20);
+  AddListFlag(*command, "--context", flags->contexts,
+              "Tokens before the decoded ones, multiples of 128", 0, 1 << 20);
   AddListFlag(*command, "--threads", flags->threads, "Numbers of threads", 1, 1024);
-  AddListFlag(*command, "--prefill", flags->prefill, "Sizes of chunks to prefill; default: none", 1, 1 << 16);
-  AddNumberFlag(*command, "--prefill-context", flags->prefill_context, "Tokens before such a chunk", 0, 1 << 20);
+  AddListFlag(*command, "--prefill", flags->prefill, "Sizes of chunks to prefill; default: none", 1,
+              1 << 16);
+  AddNumberFlag(*command, "--prefill-context", flags->prefill_context, "Tokens before such a chunk",
+                0, 1 << 20);
   AddSecondsFlag(*command, flags->seconds);
   AddBaseFlag(*command, flags->base);
-  AddNumberFlag(*command, "--read-mib", flags->read_mib, "MiB that are read to measure the bandwidth", 1, 1 << 20);
+  AddNumberFlag(*command, "--read-mib", flags->read_mib,
+                "MiB that are read to measure the bandwidth", 1, 1 << 20);
   command->callback([&action, flags] { action = [flags] { return Run(*flags); }; });
 }
 

@@ -45,9 +45,8 @@ Json DecodeLayer(const SyntheticModel& model, const PassFigure& figure, LayerKin
   const ModelConfig& config = model.config();
   const Samples samples = LayersOf(model, figure.times, kind);
   Json json{{"kind", LayerKindName(kind)}, {"ms", AsJson(samples, 1e3)}};
-  const int64_t bytes =
-      Sum(LayerWeightBytes(config, model.checkpoint(), FirstOf(config, kind))) +
-      Sum(RowBytes(config, kind, figure.context));
+  const int64_t bytes = Sum(LayerWeightBytes(config, model.checkpoint(), FirstOf(config, kind))) +
+                        Sum(RowBytes(config, kind, figure.context));
   AddRate(figure, bytes, samples.Median(), json);
   return json;
 }
@@ -163,19 +162,18 @@ Json PrefillReport(const SyntheticModel& model, const PassFigure& figure) {
   const double bf16 = BestRate(figure.roofs->bf16);
   const double roof = bf16 > 0 ? bf16 : BestRate(figure.roofs->fp32);
   const auto rate = [&](int64_t amount) { return 2 * static_cast<double>(amount) / seconds; };
-  Json json{{"context", figure.context},
-            {"tokens", figure.tokens},
-            {"threads", figure.roofs->threads},
-            {"ms", AsJson(times.pass, 1e3)},
-            {"tokens_s", Rounded(static_cast<double>(figure.tokens) / times.pass.Median())},
-            {"multiply_adds",
-             {{"linear", work.linear},
-              {"attention", work.attention},
-              {"index_scan", work.index_scan}}},
-            {"layers_gflop_s", Rounded(1e-9 * rate(work.linear + work.attention))},
-            {"bf16_roof_percent",
-             {{"linear_and_attention", PerCent(rate(work.linear + work.attention), roof)},
-              {"linear", PerCent(rate(work.linear), roof)}}}};
+  Json json{
+      {"context", figure.context},
+      {"tokens", figure.tokens},
+      {"threads", figure.roofs->threads},
+      {"ms", AsJson(times.pass, 1e3)},
+      {"tokens_s", Rounded(static_cast<double>(figure.tokens) / times.pass.Median())},
+      {"multiply_adds",
+       {{"linear", work.linear}, {"attention", work.attention}, {"index_scan", work.index_scan}}},
+      {"layers_gflop_s", Rounded(1e-9 * rate(work.linear + work.attention))},
+      {"bf16_roof_percent",
+       {{"linear_and_attention", PerCent(rate(work.linear + work.attention), roof)},
+        {"linear", PerCent(rate(work.linear), roof)}}}};
   for (const ComputeRoof& one : figure.roofs->bf16) {
     json["bf16_roof_percent"][std::string("of_") + one.isa->name] =
         PerCent(rate(work.linear + work.attention), one.rate.Median());

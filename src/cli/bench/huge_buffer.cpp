@@ -3,7 +3,11 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/memory.h"
@@ -44,6 +48,15 @@ HugeBuffer& HugeBuffer::operator=(HugeBuffer&& other) noexcept {
 
 HugeBuffer::~HugeBuffer() {
   if (!mapping_.empty()) munmap(mapping_.data(), mapping_.size());
+}
+
+int64_t HugePageBytes() {
+  constexpr std::string_view kField = "AnonHugePages:";
+  std::ifstream file("/proc/self/smaps_rollup");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind(kField, 0) == 0) return std::atoll(line.c_str() + kField.size()) * 1024;
+  }
+  return 0;
 }
 
 }  // namespace dsv::cli

@@ -26,4 +26,7 @@ class HugeBuffer {
   std::span<std::byte> bytes_;
 };
 
+// Bytes of this process that lie in huge pages; 0 if the system does not say.
+int64_t HugePageBytes();
+
 }  // namespace dsv::cli

@@ -20,7 +20,7 @@ struct KernelCase {
   std::string format;  // of the weight, "" without one
   std::string shape;
   int64_t rows = 1;
-  int64_t bytes = 0;         // that must be read: weights, rows of the context
+  int64_t bytes = 0;  // that must be read: weights, rows of the context
   int64_t multiply_adds = 0;
   Arithmetic arithmetic = Arithmetic::kFp32;
   // Runs the operator once and says how many seconds it took. Calls read weights that no call

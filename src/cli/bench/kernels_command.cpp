@@ -72,9 +72,14 @@ class KernelsBench {
 
   Json Figure(const KernelCase& one, const MachineRoofs& roofs, const Samples& samples) const {
     const double seconds = samples.Median();
-    Json json{{"op", one.op},         {"format", one.format},         {"shape", one.shape},
-              {"rows", one.rows},     {"threads", roofs.threads},     {"us", AsJson(samples, 1e6)},
-              {"bytes", one.bytes},   {"multiply_adds", one.multiply_adds}};
+    Json json{{"op", one.op},
+              {"format", one.format},
+              {"shape", one.shape},
+              {"rows", one.rows},
+              {"threads", roofs.threads},
+              {"us", AsJson(samples, 1e6)},
+              {"bytes", one.bytes},
+              {"multiply_adds", one.multiply_adds}};
     if (seconds <= 0) return json;
     json["gb_s"] = Rounded(1e-9 * static_cast<double>(one.bytes) / seconds);
     if (one.multiply_adds == 0) return json;  // reads what was just written: no roof

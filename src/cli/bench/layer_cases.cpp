@@ -37,8 +37,11 @@ std::function<double(const OpContext&)> Timed(const Run& run) {
 class LayerCases {
  public:
   LayerCases(const SyntheticModel& model, ThreadPool& pool, const KernelCaseVisitor& visit)
-      : config_(model.config()), weights_(model.transformer().weights()), pool_(pool),
-        visit_(visit), rope_(config_) {}
+      : config_(model.config()),
+        weights_(model.transformer().weights()),
+        pool_(pool),
+        visit_(visit),
+        rope_(config_) {}
 
   // The index scan or the attention of a layer, by the time that it says it has spent there.
   void Context(const char* op, int64_t layer, int64_t tokens, int64_t rows, OperationCount time) {

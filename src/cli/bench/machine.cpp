@@ -137,12 +137,9 @@ void Machine::Refresh(ThreadPool& pool, MachineRoofs& roofs) const {
 }
 
 Json AsJson(const MachineRoofs& roofs) {
-  return {{"threads", roofs.threads},
-          {"read_gb_s", AsJson(roofs.read, 1e-9)},
-          {"read_streams", roofs.read_streams},
-          {"read_prefetch", roofs.read_prefetch},
-          {"fp32_fma", AsJson(roofs.fp32)},
-          {"bf16_dot", AsJson(roofs.bf16)},
+  return {{"threads", roofs.threads},           {"read_gb_s", AsJson(roofs.read, 1e-9)},
+          {"read_streams", roofs.read_streams}, {"read_prefetch", roofs.read_prefetch},
+          {"fp32_fma", AsJson(roofs.fp32)},     {"bf16_dot", AsJson(roofs.bf16)},
           {"int8_dot", AsJson(roofs.int8)}};
 }
 

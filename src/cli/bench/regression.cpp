@@ -15,7 +15,7 @@ namespace {
 constexpr double kWorse = 1.10;
 
 // What tells the elements of an array apart.
-constexpr const char* kNames[] = {"op",   "format",  "shape",   "rows",
+constexpr const char* kNames[] = {"op",   "format",  "shape",  "rows",
                                   "kind", "context", "tokens", "threads"};
 
 struct Unit {
@@ -29,8 +29,8 @@ std::string Label(const Json& object) {
   for (const char* name : kNames) {
     const auto field = object.find(name);
     if (field == object.end() || field->is_structured()) continue;
-    label += fmt::format(" {}={}", name,
-                         field->is_string() ? field->get<std::string>() : field->dump());
+    label +=
+        fmt::format(" {}={}", name, field->is_string() ? field->get<std::string>() : field->dump());
   }
   return label;
 }

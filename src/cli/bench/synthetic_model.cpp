@@ -53,8 +53,7 @@ ValueRange RangeOf(const SafetensorsWriter::Entry& tensor) {
   }
   const bool is_vector = tensor.shape.size() == 1;
   const bool is_table = tensor.name.ends_with(".ape") || tensor.name == "embed.weight";
-  return {is_bf16 ? ValueKind::kBf16 : ValueKind::kF32,
-          is_vector ? 0.1 : (is_table ? 1.0 : size)};
+  return {is_bf16 ? ValueKind::kBf16 : ValueKind::kF32, is_vector ? 0.1 : (is_table ? 1.0 : size)};
 }
 
 std::vector<Piece> PiecesOf(std::span<std::byte> data,

@@ -51,7 +51,6 @@ float Int8(int64_t rounds) {
 
 namespace dsv {
 
-const PeakKernels kAvx2Peaks{
-    "avx2", Read, {Fp32, kSums * 8 * 2}, {}, {Int8, kSums * 32 * 2}};
+const PeakKernels kAvx2Peaks{"avx2", Read, {Fp32, kSums * 8 * 2}, {}, {Int8, kSums * 32 * 2}};
 
 }  // namespace dsv

@@ -30,7 +30,6 @@ float Int8(int64_t rounds) {
 
 }  // namespace
 
-const PeakKernels kAvx512Peaks{
-    "avx512", Read, {Fp32, kSums * 16 * 2}, {}, {Int8, kSums * 64 * 2}};
+const PeakKernels kAvx512Peaks{"avx512", Read, {Fp32, kSums * 16 * 2}, {}, {Int8, kSums * 64 * 2}};
 
 }  // namespace dsv
