@@ -54,6 +54,7 @@ void Attention::UnrotateHeads(const OpContext& context, int64_t position, float*
 
 void Attention::Queries(const OpContext& context, const Batch& batch, const float* qr,
                         float* q) const {
+  const OperationTimer timer(context, &OperationCounts::linear_ns);
   std::vector<float> scratch(static_cast<size_t>(batch.rows() * weights_.wq_b.in));
   QuantizedLinear(context, qr, batch.rows(), weights_.wq_b, scratch.data(), q);
   context.pool.ParallelFor(batch.rows(), [&](int64_t row, int64_t) {
@@ -76,6 +77,7 @@ void Attention::GroupProjection(const OpContext& context, const float* o, int64_
 }
 
 void Attention::Output(const OpContext& context, const Batch& batch, float* o, float* out) const {
+  const OperationTimer timer(context, &OperationCounts::linear_ns);
   const int64_t rows = batch.rows();
   const int64_t width = config_.num_attention_heads * config_.head_dim;
   context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
@@ -88,6 +90,7 @@ void Attention::Output(const OpContext& context, const Batch& batch, float* o, f
 
 void Attention::Compress(const OpContext& context, const Batch& batch, LayerStates states,
                          const float* x) const {
+  const OperationTimer timer(context, &OperationCounts::compressor_ns);
   const auto run = [&](const Compressor& compressor, int64_t width, auto open_of, auto rows_of) {
     std::vector<float> kv(static_cast<size_t>(batch.rows() * width));
     std::vector<float> gate(kv.size());
@@ -113,6 +116,7 @@ void Attention::Compress(const OpContext& context, const Batch& batch, LayerStat
 Attention::Selection Attention::SelectRows(const OpContext& context, const Batch& batch,
                                            LayerStates states, const float* x,
                                            const float* qr) const {
+  const OperationTimer projections(context, &OperationCounts::compressor_ns);
   Selection selected(static_cast<size_t>(batch.rows()));
   if (!indexer_) return selected;
   const int64_t heads = config_.index_n_heads;
@@ -284,6 +288,7 @@ void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates
 
 void Attention::Project(const OpContext& context, const float* x, int64_t rows, float* qr,
                         float* window_rows) const {
+  const OperationTimer timer(context, &OperationCounts::linear_ns);
   const MatrixView& wq_a = weights_.wq_a;
   const MatrixView& wkv = weights_.wkv;
   std::vector<float> quantized;

@@ -177,6 +177,7 @@ bool NeedsQuantizedInput(const OpContext& context, const MatrixView& weight) {
 }
 
 void QuantizeRows(const OpContext& context, const float* x, int64_t rows, int64_t width, float* q) {
+  const OperationTimer timer(context, &OperationCounts::quantize_ns);
   context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {
     QuantizeActivation(x + row * width, width, q + row * width);
   });

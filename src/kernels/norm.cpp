@@ -23,6 +23,7 @@ void RmsNormRow(const OpContext& context, const float* x, const std::vector<floa
 
 void RmsNorm(const OpContext& context, const float* x, int64_t rows, const VectorView& weight,
              double eps, float* y) {
+  const OperationTimer timer(context, &OperationCounts::norm_ns);
   const int64_t n = weight.size;
   const std::vector<float> w = ExpandVector(weight);
   context.pool.ParallelFor(

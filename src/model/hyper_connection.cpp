@@ -42,6 +42,7 @@ void Collapse(const OpContext& context, const float* pre, const float* streams, 
 
 HcCoefficients HcPre(const OpContext& context, const HyperConnectionWeights& weights,
                      const ModelConfig& config, const float* streams, int64_t rows, float* y) {
+  const OperationTimer timer(context, &OperationCounts::hc_ns);
   const int64_t n = config.hc_mult;
   const int64_t d = config.hidden_size;
   const int64_t out = weights.fn.out;
@@ -73,6 +74,7 @@ HcCoefficients HcPre(const OpContext& context, const HyperConnectionWeights& wei
 
 void HcPost(const OpContext& context, const HcCoefficients& coefficients, const ModelConfig& config,
             const float* u, int64_t rows, float* streams) {
+  const OperationTimer timer(context, &OperationCounts::hc_ns);
   const int64_t n = config.hc_mult;
   const int64_t d = config.hidden_size;
   context.pool.ParallelFor(rows, [&](int64_t row, int64_t) {

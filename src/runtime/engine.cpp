@@ -229,7 +229,7 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   try {
     const dsv::OpContext context{kernels, pool, precision(),
                                  options.count_operations ? &operations : nullptr};
-    const dsv::OperationTimer timer(context, &dsv::OperationCounts::pass_ns);
+    const dsv::OperationTimer timer(context, &dsv::OperationCounts::rest_ns);
     std::vector<dsv::WorkLogits> logits = transformer.Forward(context, pass);
     DSV_TRY(CheckDamage(works, index));
     for (size_t p = 0; p < pass.size(); ++p) {
@@ -408,6 +408,8 @@ MemoryInfo Engine::memory() const {
 Operations Engine::operations() const {
   const dsv::OperationCounts& counts = impl_->operations;
   const auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
+  int64_t all = 0;
+  for (const dsv::OperationTime& time : dsv::kOperationTimes) all += counts.*time.kind;
   return {.linear = counts.linear,
           .attention = counts.attention,
           .index_scan = counts.index_scan,
@@ -417,7 +419,7 @@ Operations Engine::operations() const {
           .index_scan_seconds = seconds(counts.index_scan_ns),
           .csa_seconds = seconds(counts.csa_ns),
           .hca_seconds = seconds(counts.hca_ns),
-          .seconds = seconds(counts.pass_ns)};
+          .seconds = seconds(all)};
 }
 
 Result<std::vector<WorkLogits>> Engine::Forward(std::span<const Work> works,
