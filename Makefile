@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 build:
 	tools/setup.sh
 	cmake --preset release -DDSV_TESTS=OFF
-	cmake --build build -j $(JOBS) --target dsv4_cli
+	cmake --build build -j $(JOBS) --target dsv4_cli libdsv4.a
 
 demo: build
 	build/dsv4 demo models/needle-text

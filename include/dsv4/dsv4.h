@@ -258,7 +258,8 @@ class Session {
   const Tokenizer* tokenizer() const;  // of the engine
   const ModelInfo& info() const;
 
-  // Engine::Forward for this session alone: logits [V] after the last token.
+  // Engine::Forward for this session alone: logits [V] after the last token. Rows of the store that
+  // turn out to be damaged are computed again first.
   Result<std::vector<float>> Append(
       std::span<const TokenId> tokens,
       const std::function<bool(int64_t, int64_t)>& progress = nullptr);

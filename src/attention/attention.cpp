@@ -55,8 +55,10 @@ void Attention::UnrotateHeads(const OpContext& context, const RopeAngles& angles
 
 void Attention::Queries(const OpContext& context, const Batch& batch, const float* qr,
                         float* q) const {
+  const OperationTimer timer(context, &OperationCounts::linear_ns);
   const ScratchArray<float> scratch(context, batch.rows() * weights_.wq_b.in);
   QuantizedLinear(context, qr, batch.rows(), weights_.wq_b, scratch.data(), q);
+  const OperationTimer row_timer(context, &OperationCounts::norm_ns);
   const RopeAngles& angles = batch.AnglesOf(frequencies_);
   ForRows(context, batch.rows(), weights_.wq_b.out, [&](int64_t row) {
     FinishQueryHeads(context, angles, row, q + row * weights_.wq_b.out);
@@ -77,11 +79,15 @@ void Attention::GroupProjection(const OpContext& context, const float* o, int64_
 }
 
 void Attention::Output(const OpContext& context, const Batch& batch, float* o, float* out) const {
+  const OperationTimer timer(context, &OperationCounts::linear_ns);
   const int64_t rows = batch.rows();
   const int64_t width = config_.num_attention_heads * config_.head_dim;
   const RopeAngles& angles = batch.AnglesOf(frequencies_);
-  ForRows(context, rows, config_.num_attention_heads * config_.qk_rope_head_dim,
-          [&](int64_t row) { UnrotateHeads(context, angles, row, o + row * width); });
+  {
+    const OperationTimer row_timer(context, &OperationCounts::norm_ns);
+    ForRows(context, rows, config_.num_attention_heads * config_.qk_rope_head_dim,
+            [&](int64_t row) { UnrotateHeads(context, angles, row, o + row * width); });
+  }
   const ScratchArray<float> z(context, rows * weights_.wo_b.in);
   GroupProjection(context, o, rows, z.data());
   QuantizedLinear(context, z.data(), rows, weights_.wo_b, z.data(), out);
@@ -89,6 +95,7 @@ void Attention::Output(const OpContext& context, const Batch& batch, float* o, f
 
 void Attention::Compress(const OpContext& context, const Batch& batch, LayerStates states,
                          const float* x) const {
+  const OperationTimer timer(context, &OperationCounts::compressor_ns);
   const auto run = [&](const Compressor& compressor, int64_t width, auto open_of, auto rows_of) {
     const ScratchArray<float> kv(context, batch.rows() * width);
     const ScratchArray<float> gate(context, batch.rows() * width);
@@ -114,6 +121,7 @@ void Attention::Compress(const OpContext& context, const Batch& batch, LayerStat
 Attention::Selection Attention::SelectRows(const OpContext& context, const Batch& batch,
                                            LayerStates states, const float* x,
                                            const float* qr) const {
+  const OperationTimer projections(context, &OperationCounts::compressor_ns);
   Selection selected(static_cast<size_t>(batch.rows()));
   if (!indexer_) return selected;
   const int64_t heads = config_.index_n_heads;
@@ -285,6 +293,7 @@ void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates
 
 void Attention::Project(const OpContext& context, const float* x, int64_t rows, float* qr,
                         float* window_rows) const {
+  const OperationTimer timer(context, &OperationCounts::linear_ns);
   const MatrixView& wq_a = weights_.wq_a;
   const MatrixView& wkv = weights_.wkv;
   const bool quantizes = NeedsQuantizedInput(context, wq_a) || NeedsQuantizedInput(context, wkv);

@@ -58,8 +58,10 @@ Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path) {
   // Found now and not by Commit, after the work.
   if (!path.has_filename()) return Fail("{}: expected the name of a file", path.string());
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    return Fail("{}: expected a file to write, found a directory", path.string());
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    return Fail("{}: expected a file to write, found {}", path.string(),
+                std::filesystem::is_directory(status) ? "a directory" : "a device or a pipe");
   }
   std::filesystem::path partial = PartialPath(path);
   const int descriptor = open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

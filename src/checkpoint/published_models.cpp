@@ -18,7 +18,15 @@ ModelConfig Common(int64_t layers, LayerKind first) {
   config.index_n_heads = 64;
   config.index_head_dim = 128;
   config.hc_mult = 4;
+  config.hc_sinkhorn_iters = 20;
   config.max_position_embeddings = 1 << 20;
+  config.eos_token_id = 1;
+  config.swiglu_limit = 10;
+  config.hc_eps = 1e-6;
+  config.rms_norm_eps = 1e-6;
+  config.rope_theta = 10000;
+  config.compress_rope_theta = 160000;
+  config.rope_scaling = {16, 32, 1, 65536};
   for (int64_t i = 0; i < layers; ++i) {
     const LayerKind other = i % 2 == 0 ? LayerKind::kCsa : LayerKind::kHca;
     config.layers.push_back(i < 2 ? first : other);
@@ -37,6 +45,7 @@ ModelConfig FlashConfig() {
   config.moe_intermediate_size = 2048;
   config.n_routed_experts = 256;
   config.index_topk = 512;
+  config.routed_scaling_factor = 1.5;
   return config;
 }
 
@@ -49,6 +58,7 @@ ModelConfig ProConfig() {
   config.moe_intermediate_size = 3072;
   config.n_routed_experts = 384;
   config.index_topk = 1024;
+  config.routed_scaling_factor = 2.5;
   return config;
 }
 

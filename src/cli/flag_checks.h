@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/utf8.h"
 #include "cli/command.h"
 
 namespace dsv::cli {
@@ -37,6 +38,24 @@ inline CLI::Validator RealNumber() {
       [](const std::string& text) {
         double value = 0;
         return ParseNumber(text, value) ? "" : fmt::format("expected a number, found '{}'", text);
+      },
+      "");
+}
+
+inline CLI::Validator NotEmpty() {
+  return CLI::Validator(
+      [](const std::string& text) { return text.empty() ? "expected a name, found none" : ""; },
+      "");
+}
+
+// Text that is not empty and is UTF-8.
+inline CLI::Validator SomeText() {
+  return CLI::Validator(
+      [](const std::string& text) -> std::string {
+        if (text.empty()) return "expected text, found none";
+        const auto bad = FindInvalidUtf8(text);
+        if (!bad) return "";
+        return fmt::format("expected UTF-8, found an ill-formed sequence at byte {}", *bad);
       },
       "");
 }

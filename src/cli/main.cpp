@@ -39,6 +39,7 @@ int Run(int argc, char** argv) {
   dsv::cli::AddScoreCommand(app, action);
   dsv::cli::AddEvalCommand(app, action);
   dsv::cli::AddFiguresCommand(app, action);
+  dsv::cli::AddBenchCommand(app, action);
   dsv::cli::AddTokenizeCommand(app, action);
   dsv::cli::AddRenderCommand(app, action);
   dsv::cli::AddParseCommand(app, action);

@@ -58,12 +58,14 @@ void AddStoreFlags(CLI::App& command, StoreFlags& flags) {
   command
       .add_option("--session", flags.session,
                   "Go on with the session of this name, and keep it under the name at the end")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(SomeText());
   command
       .add_option("--store", flags.directory,
                   "Directory in which sessions and read prompts are kept; with --session by "
                   "default dsv4/store in $XDG_STATE_HOME or ~/.local/state")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(NotEmpty());
   command
       .add_option("--store-size", flags.max_bytes,
                   "Cap of the store in bytes (K, M, G: times 1024); what was used least recently "
@@ -90,10 +92,14 @@ Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store
   return dsv4::Engine::Open(flags.directory, options);
 }
 
+void PrintStoreNotes(const dsv4::Engine& engine) {
+  for (const std::string& note : engine.TakeStoreNotes()) fmt::print(stderr, "store: {}\n", note);
+}
+
 Result<dsv4::Session> OpenSession(const dsv4::Engine& engine, const StoreFlags& store) {
   if (store.session.empty()) return engine.NewSession();
   auto session = engine.OpenSession(store.session, PromptProgress("reading again"));
-  for (const std::string& note : engine.TakeStoreNotes()) fmt::print(stderr, "store: {}\n", note);
+  PrintStoreNotes(engine);
   if (session && session->size() == 0 && store.branch) {
     return Fail("session {}: expected a saved one to branch from, found none", store.session);
   }

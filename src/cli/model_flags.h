@@ -39,6 +39,9 @@ void AddStoreFlags(CLI::App& command, StoreFlags& flags);
 Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store = {},
                                 bool count_operations = false);
 
+// What the store found damaged, to standard error.
+void PrintStoreNotes(const dsv4::Engine& engine);
+
 // The named session, or an empty one.
 Result<dsv4::Session> OpenSession(const dsv4::Engine& engine, const StoreFlags& store);
 // Keeps its state, unless on a branch.

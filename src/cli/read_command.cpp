@@ -101,12 +101,13 @@ Result<Reading> Read(dsv4::Session& session, const std::vector<dsv4::TokenId>& t
           progress.Update(begin + done);
           return !Interrupted();
         });
+    // A slice that failed is not kept; one that was cut short is.
+    if (!fed && (!Interrupted() || session.size() == end)) return tl::unexpected(fed.error());
     DSV_TRY(session.SaveAs(store.session, /*interim=*/session.size() < total));
     if (Interrupted() && session.size() < total) {
       return Fail("stopped at {} of {} tokens; the same command goes on there",
                   WithCommas(session.size()), WithCommas(total));
     }
-    if (!fed) return tl::unexpected(fed.error());
     const double rate = static_cast<double>(end - begin) / seconds_since(slice_start);
     slice = std::max(kBlock, static_cast<int64_t>(rate * kSecondsBetweenSaves));
   }

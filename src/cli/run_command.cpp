@@ -94,6 +94,7 @@ Status Run(const RunFlags& flags) {
   const bool raw = flags.raw || !dsv4::HasChatFormat(*engine.tokenizer());
   DSV_ASSIGN(const dsv4::ChatReply reply, raw ? Continue(session, text, options, stream)
                                               : Answer(session, flags, text, options, stream));
+  PrintStoreNotes(engine);
   DSV_TRY(SaveSession(session, flags.store));
   if (flags.json) {
     Json answer = ReplyAsJson(reply);

@@ -70,7 +70,8 @@ void AddSamplingFlags(CLI::App& command, SamplingFlags& flags) {
       ->check(CheckBias);
   add("--stop", flags.stop_strings, "Ends the reply and is left out of it; may be repeated")
       ->type_name("STRING")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->check(SomeText());
   add("--stop-token", flags.stop_tokens, "Ends the reply like EOS; may be repeated")
       ->type_name("ID")
       ->allow_extra_args(false)

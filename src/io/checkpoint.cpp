@@ -98,6 +98,15 @@ Result<Checkpoint> Checkpoint::Open(const std::filesystem::path& directory) {
   return checkpoint;
 }
 
+Result<Checkpoint> Checkpoint::FromMemory(const std::string& name,
+                                          std::span<const std::byte> file) {
+  DSV_ASSIGN(SafetensorsFile shard, SafetensorsFile::FromMemory(name, file));
+  Checkpoint checkpoint(name);
+  checkpoint.shards_.push_back(std::move(shard));
+  DSV_TRY(checkpoint.AddTensors());
+  return checkpoint;
+}
+
 const TensorView* Checkpoint::Find(std::string_view name) const {
   const auto it = tensors_.find(name);
   return it == tensors_.end() ? nullptr : it->second.view;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -22,6 +23,8 @@ class Checkpoint {
   // Maps all shards that the index names, or the single file model.safetensors. Time and memory
   // grow with the headers only: no tensor data is read. Index and shards must agree.
   static Result<Checkpoint> Open(const std::filesystem::path& directory);
+  // The bytes of one safetensors file in memory, which must outlive the object, as a checkpoint.
+  static Result<Checkpoint> FromMemory(const std::string& name, std::span<const std::byte> file);
 
   const TensorView* Find(std::string_view name) const;  // null if absent
   // The tensor under this name if its dtype is none of DType; null otherwise.

@@ -320,7 +320,7 @@ Result<SafetensorsHeader> ParseSafetensors(std::span<const std::byte> file,
   return header;
 }
 
-SafetensorsFile::SafetensorsFile(std::filesystem::path path, MappedFile file,
+SafetensorsFile::SafetensorsFile(std::filesystem::path path, std::optional<MappedFile> file,
                                  SafetensorsHeader header)
     : path_(std::move(path)), file_(std::move(file)), header_(std::move(header)) {}
 
@@ -328,6 +328,12 @@ Result<SafetensorsFile> SafetensorsFile::Open(const std::filesystem::path& path)
   DSV_ASSIGN(MappedFile file, MappedFile::Open(path));
   DSV_ASSIGN(SafetensorsHeader header, ParseSafetensors(file.bytes(), path.string()));
   return SafetensorsFile(path, std::move(file), std::move(header));
+}
+
+Result<SafetensorsFile> SafetensorsFile::FromMemory(std::string name,
+                                                    std::span<const std::byte> file) {
+  DSV_ASSIGN(SafetensorsHeader header, ParseSafetensors(file, name));
+  return SafetensorsFile(std::move(name), std::nullopt, std::move(header));
 }
 
 const TensorView* SafetensorsFile::Find(std::string_view name) const {

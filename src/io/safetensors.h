@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,6 +46,9 @@ Result<SafetensorsHeader> ParseSafetensors(std::span<const std::byte> file,
 class SafetensorsFile {
  public:
   static Result<SafetensorsFile> Open(const std::filesystem::path& path);
+  // The same for the bytes of a whole file in memory, which must outlive the object; `name` stands
+  // for its path.
+  static Result<SafetensorsFile> FromMemory(std::string name, std::span<const std::byte> file);
 
   const TensorView* Find(std::string_view name) const;  // null if absent
   // The tensor under this name if its dtype is none of DType; null otherwise.
@@ -54,10 +58,11 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  SafetensorsFile(std::filesystem::path path, MappedFile file, SafetensorsHeader header);
+  SafetensorsFile(std::filesystem::path path, std::optional<MappedFile> file,
+                  SafetensorsHeader header);
 
   std::filesystem::path path_;
-  MappedFile file_;
+  std::optional<MappedFile> file_;  // none: memory of the caller
   SafetensorsHeader header_;
 };
 

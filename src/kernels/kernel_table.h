@@ -54,7 +54,8 @@ struct LinearPanel {
 
 inline constexpr int64_t kPanelRows = 512;
 struct PanelKernels {
-  int64_t panel_outs;  // outputs of a panel, at most; rows at most kPanelRows
+  // The most outputs of a panel of so many rows, a multiple of 16; rows are at most kPanelRows.
+  int64_t (*panel_outs)(int64_t rows);
   // Null: panels take float rows.
   int64_t (*pack_bytes)(int64_t rows, int64_t in);
   // Rows [first, first + count) of x, strides in elements; `first` is a multiple of kTileSize.

@@ -13,6 +13,8 @@ namespace {
 
 // Below this many multiply-adds a loop is cheaper on one thread than across threads.
 constexpr int64_t kSerialWork = 1 << 14;
+constexpr int64_t kTasksPerThread = 4;
+constexpr int64_t kOutsGrain = 128;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -37,18 +39,27 @@ struct Task {
   const MatMulJob* job;
   size_t rows;  // index of PackedRows
   int64_t out;
+  int64_t outs;
 };
 
 class MatMulRun {
  public:
   MatMulRun(const OpContext& context, LinearKind kind, std::span<const MatMulJob> jobs)
       : context_(context), kind_(kind), panels_(PanelsOf(context)) {
+    int64_t all_outs = 0;
     for (const MatMulJob& job : jobs) {
       work_ += job.rows * (job.out_end - job.out_begin) * job.weight->in;
+      all_outs += job.out_end - job.out_begin;
+    }
+    // Long tasks read weights in long pieces, but every thread should get a few.
+    const int64_t share = CeilDiv(all_outs, context.pool.size() * kTasksPerThread);
+    const int64_t wanted = CeilDiv(share, kOutsGrain) * kOutsGrain;
+    for (const MatMulJob& job : jobs) {
       for (int64_t row = 0; row < job.rows; row += kPanelRows) {
         const size_t packed = AddRows(job, row);
-        for (int64_t out = job.out_begin; out < job.out_end; out += outs_) {
-          tasks_.push_back({&job, packed, out});
+        const int64_t step = std::min(wanted, panels_.panel_outs(rows_[packed].rows));
+        for (int64_t out = job.out_begin; out < job.out_end; out += step) {
+          tasks_.push_back({&job, packed, out, std::min(step, job.out_end - out)});
         }
       }
     }
@@ -116,7 +127,7 @@ class MatMulRun {
     const LinearPanel panel{
         .weight = &w,
         .first = task.out,
-        .outs = std::min(outs_, job.out_end - task.out),
+        .outs = task.outs,
         .round_weight = reference && RoundsWeight(kind_, w.format),
         .keep_scale = w.format == MatrixFormat::kFp8F32 && kind_ != LinearKind::kBF16,
         .x = packed ? static_cast<const void*>(packed_.data() + rows.offset) : rows.x,
@@ -141,7 +152,6 @@ class MatMulRun {
   const OpContext& context_;
   LinearKind kind_;
   const PanelKernels& panels_;
-  int64_t outs_ = panels_.panel_outs;
   int64_t work_ = 0;
   int64_t scratch_bytes_ = 0;
   int64_t packed_bytes_ = 0;
@@ -168,6 +178,7 @@ bool NeedsQuantizedInput(const OpContext& context, const MatrixView& weight) {
 }
 
 void QuantizeRows(const OpContext& context, const float* x, int64_t rows, int64_t width, float* q) {
+  const OperationTimer timer(context, &OperationCounts::quantize_ns);
   ForRows(context, rows, width, [&](int64_t row) {
     QuantizeActivation(context.kernels, x + row * width, width, q + row * width);
   });

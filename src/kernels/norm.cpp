@@ -19,6 +19,7 @@ void RmsNormRow(const OpContext& context, const float* x, const VectorView& weig
 
 void RmsNorm(const OpContext& context, const float* x, int64_t rows, const VectorView& weight,
              double eps, float* y) {
+  const OperationTimer timer(context, &OperationCounts::norm_ns);
   const int64_t n = weight.size;
   ForRows(context, rows, n,
           [&](int64_t row) { RmsNormRow(context, x + row * n, weight, eps, y + row * n); });

@@ -96,6 +96,7 @@ class RowOfStreams {
 HcCoefficients HcPre(const OpContext& context, const HyperConnectionWeights& weights,
                      const ModelConfig& config, const float* streams, int64_t rows, float* y,
                      const HcFusion& fusion) {
+  const OperationTimer timer(context, &OperationCounts::hc_ns);
   const Affine affine(weights);
   const auto eps = static_cast<float>(config.hc_eps);
   HcCoefficients c;
@@ -126,6 +127,7 @@ HcCoefficients HcPre(const OpContext& context, const HyperConnectionWeights& wei
 
 void HcPost(const OpContext& context, const HcCoefficients& coefficients, const ModelConfig& config,
             const float* u, int64_t rows, float* streams, float* squares) {
+  const OperationTimer timer(context, &OperationCounts::hc_ns);
   const int64_t d = config.hidden_size;
   ForRows(context, rows, n * d, [&](int64_t row) {
     const float sum = context.kernels.streams.mix(

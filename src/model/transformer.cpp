@@ -172,6 +172,7 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& caller, std::span<
   for (size_t i = 0; i < works.size(); ++i) {
     Gather(streams.data(), batch.segments[i], works[i].logits, n * d, wanted);
   }
+  const OperationTimer head_timer(context, &OperationCounts::head_ns);
   const int64_t wanted_rows = static_cast<int64_t>(wanted.size()) / (n * d);
   std::vector<float> hidden(static_cast<size_t>(wanted_rows * d));
   HcHead(context, weights().hc_head, config(), wanted.data(), wanted_rows, hidden.data(),

@@ -72,6 +72,7 @@ void SwiGlu(const OpContext& context, const float* g, const float* u, int64_t n,
 
 void RunExperts(const OpContext& context, const ModelConfig& config,
                 const std::vector<ExpertCall>& calls) {
+  const OperationTimer timer(context, &OperationCounts::experts_ns);
   const int64_t d = config.hidden_size;
   const int64_t inner = config.moe_intermediate_size;
   std::vector<std::pair<const ExpertCall*, int64_t>> rows;

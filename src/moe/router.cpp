@@ -39,6 +39,7 @@ void ChooseByHash(const std::byte* tid2eid, int32_t token, int64_t k, int32_t* i
 
 void RouterScores(const OpContext& context, const MoeWeights& weights, const float* x, int64_t rows,
                   float* scores) {
+  const OperationTimer timer(context, &OperationCounts::router_ns);
   MatMul(context, LinearKind::kF32, x, rows, weights.gate, scores);
   const int64_t experts = weights.gate.out;
   ForRows(context, rows, 8 * experts, [&](int64_t row) {

@@ -199,6 +199,7 @@ Status Engine::Impl::CheckDamage(std::span<const Work> works, std::span<const si
         "{}: rows of this session are damaged and were dropped; open or sync it again to compute "
         "them anew",
         options.store);
+    session.damaged = true;
     status = Fail("{}", session.broken);
   }
   return status;
@@ -228,7 +229,7 @@ Status Engine::Impl::RunPass(std::span<const Work> works, std::vector<size_t>& d
   try {
     const dsv::OpContext context{kernels, pool, precision(),
                                  options.count_operations ? &operations : nullptr};
-    const dsv::OperationTimer timer(context, &dsv::OperationCounts::pass_ns);
+    const dsv::OperationTimer timer(context, &dsv::OperationCounts::rest_ns);
     std::vector<dsv::WorkLogits> logits = transformer.Forward(context, pass);
     DSV_TRY(CheckDamage(works, index));
     for (size_t p = 0; p < pass.size(); ++p) {
@@ -278,8 +279,11 @@ Result<std::vector<WorkLogits>> Engine::Impl::Forward(std::span<const Work> work
       return Fail("cancelled after {} of {} tokens", total_done, total);
     }
   }
-  for (const WorkLogits& result : results) {
-    if (HasNan(result.logits) || HasNan(result.mtp_logits)) return NanError();
+  for (size_t i = 0; i < works.size(); ++i) {
+    if (!HasNan(results[i].logits) && !HasNan(results[i].mtp_logits)) continue;
+    auto error = NanError();
+    works[i].session->impl_->broken = error.value().message;  // such a state is not to be saved
+    return error;
   }
   return results;
 }
@@ -324,6 +328,10 @@ Result<Engine> Engine::Open(const std::string& directory, const EngineOptions& o
   }
   DSV_ASSIGN(impl->generation, dsv::LoadGenerationConfig(directory));
   for (const int64_t id : impl->generation.eos_token_ids) {
+    if (id >= impl->info.vocab_size) {
+      return Fail("{}/generation_config.json: eos_token_id: expected ids below {}, found {}",
+                  directory, impl->info.vocab_size, id);
+    }
     if (static_cast<TokenId>(id) == impl->info.eos_token_id) continue;
     impl->info.more_stop_tokens.push_back(static_cast<TokenId>(id));
   }
@@ -400,6 +408,8 @@ MemoryInfo Engine::memory() const {
 Operations Engine::operations() const {
   const dsv::OperationCounts& counts = impl_->operations;
   const auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
+  int64_t all = 0;
+  for (const dsv::OperationTime& time : dsv::kOperationTimes) all += counts.*time.kind;
   return {.linear = counts.linear,
           .attention = counts.attention,
           .index_scan = counts.index_scan,
@@ -409,7 +419,7 @@ Operations Engine::operations() const {
           .index_scan_seconds = seconds(counts.index_scan_ns),
           .csa_seconds = seconds(counts.csa_ns),
           .hca_seconds = seconds(counts.hca_ns),
-          .seconds = seconds(counts.pass_ns)};
+          .seconds = seconds(all)};
 }
 
 Result<std::vector<WorkLogits>> Engine::Forward(std::span<const Work> works,

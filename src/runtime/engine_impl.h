@@ -87,6 +87,9 @@ struct Session::Impl {
   dsv::SharedState Share() const;
   // Makes `target`, or the empty state, the state. States of the past that still are stay.
   Status MoveTo(const dsv::SharedState& target);
+  // Session::Sync, once: may find rows of the store damaged on the way.
+  Result<SyncReport> Reach(Session& session, std::span<const TokenId> target,
+                           const Progress& progress);
   // Feeds what `target` has after the tokens of the session; says how many.
   Result<int64_t> Extend(Session& session, std::span<const TokenId> target,
                          const Progress& progress);
@@ -102,7 +105,8 @@ struct Session::Impl {
   std::vector<TokenId> tokens;
   dsv::SnapshotList snapshots;
   dsv::SavedPrefix saved;
-  std::string broken;  // why the state means nothing; empty: it is good
+  std::string broken;    // why the state means nothing; empty: it is good
+  bool damaged = false;  // because the store had damaged rows, which Sync computes anew
 };
 
 struct Snapshot::Impl {

@@ -79,6 +79,7 @@ Status Session::Impl::MoveTo(const dsv::SharedState& target) {
   }
   snapshots.KeepPrefixesOf(*state.blocks);
   broken.clear();
+  damaged = false;
   saved = {};
   return {};
 }
@@ -106,10 +107,15 @@ const ModelInfo& Session::info() const { return impl_->engine->info; }
 
 Result<std::vector<float>> Session::Append(std::span<const TokenId> tokens,
                                            const Progress& progress) {
-  const Work work{this, tokens, LogitRows::kLast, LogitRows::kNone};
-  DSV_ASSIGN(std::vector<WorkLogits> results,
-             impl_->engine->Forward(std::span(&work, 1), progress));
-  return std::move(results.front().logits);
+  const size_t begin = impl_->tokens.size();
+  while (true) {
+    const auto rest = tokens.subspan(impl_->tokens.size() - begin);
+    const Work work{this, rest, LogitRows::kLast, LogitRows::kNone};
+    auto results = impl_->engine->Forward(std::span(&work, 1), progress);
+    if (results) return std::move(results->front().logits);
+    if (!impl_->damaged) return tl::unexpected(std::move(results.error()));
+    DSV_TRY(Sync(std::vector<TokenId>(impl_->tokens)));
+  }
 }
 
 Result<Session> Session::Branch() const {
@@ -164,23 +170,31 @@ Result<int64_t> Session::RewindTo(int64_t size, const Progress& progress) {
 
 Result<SyncReport> Session::Sync(std::span<const TokenId> tokens, const Progress& progress) {
   const std::vector<TokenId> target(tokens.begin(), tokens.end());  // may be this session's own
-  const auto mismatch =
-      std::mismatch(target.begin(), target.end(), impl_->tokens.begin(), impl_->tokens.end());
+  while (true) {
+    auto report = impl_->Reach(*this, target, progress);
+    if (report || !impl_->damaged) return report;
+    // What the pass found damaged is not taken again.
+  }
+}
+
+Result<SyncReport> Session::Impl::Reach(Session& session, std::span<const TokenId> target,
+                                        const Progress& progress) {
+  const auto mismatch = std::mismatch(target.begin(), target.end(), tokens.begin(), tokens.end());
   const int64_t shared = mismatch.first - target.begin();
-  const bool goes_on = shared == size() && impl_->broken.empty();
-  dsv::SharedState base = goes_on ? nullptr : impl_->snapshots.Latest(shared);
+  const bool goes_on = shared == std::ssize(tokens) && broken.empty();
+  dsv::SharedState base = goes_on ? nullptr : snapshots.Latest(shared);
   SyncReport report{.kept = goes_on ? shared : base != nullptr ? base->tokens() : 0};
-  if (dsv::SharedState other = impl_->engine->FindPublished(target, impl_->mtp, report.kept)) {
+  if (dsv::SharedState other = engine->FindPublished(target, mtp, report.kept)) {
     report.kept = other->tokens();
     base = std::move(other);
   }
-  DSV_ASSIGN(dsv::SharedState stored, impl_->LoadStored(target, report.kept));
+  DSV_ASSIGN(dsv::SharedState stored, LoadStored(target, report.kept));
   if (stored != nullptr) {
     report = {.restored = stored->tokens()};
     base = std::move(stored);
   }
-  if (!goes_on || base != nullptr) DSV_TRY(impl_->MoveTo(base));
-  DSV_ASSIGN(report.computed, impl_->Extend(*this, target, progress));
+  if (!goes_on || base != nullptr) DSV_TRY(MoveTo(base));
+  DSV_ASSIGN(report.computed, Extend(session, target, progress));
   return report;
 }
 

@@ -47,7 +47,7 @@ SharedState SnapshotList::Latest(int64_t size) const {
   SharedState best;
   for (const auto* list : {&states_, &prompt_ends_}) {
     for (const SharedState& state : *list) {
-      if (state->tokens() > size) continue;
+      if (state->tokens() > size || state->blocks->HasDamage()) continue;
       if (best == nullptr || best->tokens() < state->tokens()) best = state;
     }
   }

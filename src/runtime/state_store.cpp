@@ -80,11 +80,23 @@ Result<std::unique_ptr<StateStore>> StateStore::Open(const std::string& director
 
 Status StateStore::PutBlocks(const SessionState& state, SavedPrefix& saved) {
   const auto& full = state.blocks->full();
-  if (saved.blocks == 0 || saved.blocks > std::ssize(full)) saved = {.blocks = 0, .key = root_};
+  if (saved.blocks == 0 || saved.blocks > std::ssize(full)) {
+    saved = {.blocks = 0, .key = root_};
+    DSV_TRY(store_->AddRoot(identity_));  // again: a full disk may have undone it
+  }
   for (int64_t i = saved.blocks; i < std::ssize(full); ++i) {
     const RowBlock& block = *full[static_cast<size_t>(i)];
-    DSV_ASSIGN(const PutOutcome outcome,
-               store_->Put(saved.key, block.tokens, PartsOf(layout_, block.rows)));
+    const ChainKey key = NextKey(saved.key, block.tokens);
+    const std::vector<Bytes> parts = PartsOf(layout_, block.rows);
+    // What came from the store and has been dropped since does not go back unseen.
+    if (block.verify && !store_->Contains(key)) {
+      for (size_t part = 0; part < parts.size(); ++part) {
+        if (!block.Holds(part)) {
+          return Fail("{}: rows of this session are damaged", store_->directory().string());
+        }
+      }
+    }
+    DSV_ASSIGN(const PutOutcome outcome, store_->Put(saved.key, block.tokens, parts));
     if (outcome == PutOutcome::kNoRoom) {
       return Fail("{}: the cap is reached and nothing can be evicted",
                   store_->directory().string());
@@ -93,7 +105,7 @@ Status StateStore::PutBlocks(const SessionState& state, SavedPrefix& saved) {
       return Fail("{}: the beginning of the session is gone", store_->directory().string());
     }
     saved.blocks = i + 1;
-    saved.key = NextKey(saved.key, block.tokens);
+    saved.key = key;
   }
   return {};
 }
@@ -135,23 +147,23 @@ Result<std::optional<NamedSession>> StateStore::FindName(const std::string& name
   return store_->GetName(name);
 }
 
-Result<bool> StateStore::Restore(std::span<const ChainKey> keys, std::span<const int32_t> tokens,
-                                 const StoredTail& tail, SessionState& state) {
+Result<int64_t> StateStore::ShareBlocks(std::span<const ChainKey> keys,
+                                        std::span<const int32_t> tokens, SessionState& state) {
   std::vector<std::shared_ptr<const StoredBlock>> views;
   for (const ChainKey& key : keys) {
     DSV_ASSIGN(std::optional<StoredBlock> stored, store_->Get(key));
-    if (!stored) return false;
+    if (!stored) break;
     if (stored->part_count() + 1 != layout_.parts().size()) {
       store_->MarkDamaged(key, "it has another number of parts");
-      return false;
+      break;
     }
     stored->Prefetch(0);
     views.push_back(std::make_shared<const StoredBlock>(*std::move(stored)));
   }
-  for (size_t i = 0; i < keys.size(); ++i) {
+  for (size_t i = 0; i < views.size(); ++i) {
     if (!views[i]->Verify(0)) {
       store_->MarkDamaged(keys[i], "its checksum is wrong");
-      return false;
+      break;
     }
     auto block = std::make_unique<RowBlock>();
     std::copy_n(tokens.begin() + static_cast<ptrdiff_t>(i) * kBlockTokens, kBlockTokens,
@@ -167,7 +179,7 @@ Result<bool> StateStore::Restore(std::span<const ChainKey> keys, std::span<const
     };
     state.blocks->Share(std::move(block));
   }
-  return DecodeTail(tail.block.part(0), tail.rest, state).has_value();
+  return std::ssize(state.blocks->full());
 }
 
 Result<bool> StateStore::Load(std::span<const int32_t> tokens, int64_t size,
@@ -180,14 +192,15 @@ Result<bool> StateStore::Load(std::span<const int32_t> tokens, int64_t size,
     DSV_ASSIGN(const std::optional<StoredTail> tail, store_->FindTail(parent, following));
     if (tail && tail->position > size) {
       SessionState state = empty();
-      DSV_ASSIGN(const bool is_whole, Restore(keys, tokens, *tail, state));
-      if (is_whole) {
+      DSV_ASSIGN(const int64_t whole, ShareBlocks(keys, tokens, state));
+      if (whole < std::ssize(keys)) {
+        keys.resize(static_cast<size_t>(whole));
+        continue;
+      }
+      if (DecodeTail(tail->block.part(0), tail->rest, state)) {
         loaded = std::move(state);
         return true;
       }
-      // A damaged block has taken what follows it along.
-      keys = StoredChain(*store_, root_, tokens.first(keys.size() * kBlockTokens));
-      continue;
     }
     if (keys.empty()) return false;
     keys.pop_back();

@@ -63,8 +63,9 @@ class StateStore {
   StateStore(std::unique_ptr<PrefixStore> store, std::string identity, BlockLayout layout);
 
   Status PutBlocks(const SessionState& state, SavedPrefix& saved);
-  Result<bool> Restore(std::span<const ChainKey> keys, std::span<const int32_t> tokens,
-                       const StoredTail& tail, SessionState& state);
+  // Puts the blocks into a new state, up to the first that is damaged or gone; says how many.
+  Result<int64_t> ShareBlocks(std::span<const ChainKey> keys, std::span<const int32_t> tokens,
+                              SessionState& state);
 
   std::unique_ptr<PrefixStore> store_;
   std::string identity_;

@@ -432,6 +432,20 @@ dsv::SharedState StateOf(int64_t tokens) {
   return state;
 }
 
+TEST(SnapshotList, PassesOverDamagedStates) {
+  auto block = std::make_unique<dsv::RowBlock>();
+  block->verify = [](size_t) { return false; };
+  const dsv::RowBlock& stored = *block;
+  auto state = std::make_shared<dsv::SessionState>();
+  state->blocks = std::make_unique<dsv::RowBlocks>(0);
+  state->blocks->Share(std::move(block));
+  dsv::SnapshotList list(512);
+  list.AddPromptEnd(state);
+  EXPECT_EQ(list.Latest(128), state);
+  EXPECT_FALSE(stored.Holds(0));
+  EXPECT_EQ(list.Latest(128), nullptr);
+}
+
 TEST(SnapshotList, KeepsFewAndIsNearEverywhere) {
   constexpr int64_t kSpacing = 512;
   constexpr int64_t kTokens = 1 << 18;

@@ -258,7 +258,8 @@ struct RebuildReport {
 };
 
 // Makes a new index from the segments and tails, which it reads whole, for an index that is damaged
-// or lost. Whatever does not verify is left out. Until it is complete the old index stays.
+// or lost. Whatever does not verify is left out. Until it is complete the old index stays. A store
+// of a newer format is refused: nothing in it would verify.
 Result<RebuildReport> RebuildStore(const std::filesystem::path& directory,
                                    const StoreProgress& progress = {});
 

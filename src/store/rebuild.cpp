@@ -159,6 +159,7 @@ Result<RebuildReport> WriteIndex(const fs::path& directory, const fs::path& path
 Result<RebuildReport> RebuildStore(const fs::path& directory, const StoreProgress& progress) {
   DSV_ASSIGN(const StoreLock lock, StoreLock::Acquire(directory));
   const fs::path path = IndexPath(directory);
+  DSV_TRY(StoreIndex::RefuseNewer(path));
   const fs::path fresh = directory / "rebuild.sqlite";
   DSV_TRY(RemoveIndex(fresh));
   const Result<RebuildReport> report = WriteIndex(directory, fresh, progress);

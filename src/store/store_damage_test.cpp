@@ -250,6 +250,14 @@ TEST(Index, OfAnotherVersionIsRefused) {
     EXPECT_EQ(OpenError(test.directory.path(), {.read_only = read_only}),
               (test.directory / "index.sqlite").string() + ": format version 17, expected 1");
   }
+  // A rebuild would leave out all that a newer program has written, and then remove it.
+  const auto rebuilt = RebuildStore(test.directory.path());
+  ASSERT_FALSE(rebuilt);
+  EXPECT_EQ(rebuilt.error().message,
+            (test.directory / "index.sqlite").string() + ": format version 17, expected at most 1");
+  Flip(test.directory / "index.sqlite", 63);
+  test.Reopen();
+  EXPECT_EQ(CountHeld(*test.store, test.chain), 1u);
 }
 
 TEST(Index, DamageIsReportedWithWhatToDo) {

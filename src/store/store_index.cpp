@@ -142,6 +142,18 @@ Status StoreIndex::CheckVersion() {
   return {};
 }
 
+Status StoreIndex::RefuseNewer(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return {};
+  Result<Database> database = Database::Open(path, Database::Mode::kRead);
+  if (!database) return {};
+  const auto application = database->Number("PRAGMA application_id");
+  const auto version = database->Number("PRAGMA user_version");
+  if (application != kApplicationId || !version || *version <= kStoreFormatVersion) return {};
+  return Fail("{}: format version {}, expected at most {}", path.string(), *version,
+              kStoreFormatVersion);
+}
+
 Status StoreIndex::Load() {
   DSV_ASSIGN(live_bytes_, database_.Number("SELECT coalesce((SELECT sum(bytes) FROM block), 0) + "
                                            "coalesce((SELECT sum(bytes) FROM tail), 0)"));

@@ -64,6 +64,9 @@ class StoreIndex {
   static Result<std::unique_ptr<StoreIndex>> Open(const std::filesystem::path& path,
                                                   bool read_only);
 
+  // Fails if the file is the index of a store with a newer format.
+  static Status RefuseNewer(const std::filesystem::path& path);
+
   // Undoes everything since the last commit if it fails.
   Status Commit();
   void Rollback();

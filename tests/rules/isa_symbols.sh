@@ -13,6 +13,12 @@ for object in "$@"; do
     */kernels_avx512vnni.cpp.o) table=kAvx512VnniKernels ;;
     */kernels_avx512bf16.cpp.o) table=kAvx512Bf16Kernels ;;
     */kernels_amx.cpp.o) table=kAmxKernels ;;
+    */peak_scalar.cpp.o) table=kScalarPeaks ;;
+    */peak_avx2.cpp.o) table=kAvx2Peaks ;;
+    */peak_avx512.cpp.o) table=kAvx512Peaks ;;
+    */peak_avx512vnni.cpp.o) table=kAvx512VnniPeaks ;;
+    */peak_avx512bf16.cpp.o) table=kAvx512Bf16Peaks ;;
+    */peak_amx.cpp.o) table=kAmxPeaks ;;
     *) continue ;;
   esac
   checked=$((checked + 1))

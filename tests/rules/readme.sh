@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs every "$ ... build/dsv4 ..." line of the README's console blocks and compares what it prints with
-# the transcript below it, digits and hexadecimal names aside (times, rates and fingerprints differ).
+# the transcript below it, digits, hexadecimal names and the instruction set aside (times, rates and
+# fingerprints differ).
 #   readme.sh SOURCE_DIR BUILD_DIR
 set -u
 source=$1
@@ -12,7 +13,7 @@ export XDG_STATE_HOME=$work  # named sessions
 failed=0
 count=0
 
-mask() { sed -E 's/\b[0-9a-f]{8,}\b/H/g; s/[0-9]+([.,:][0-9]+)*/N/g; s/ +/ /g; s/ $//'; }
+mask() { sed -E 's/\b[0-9a-f]{8,}\b/H/g; s/, (scalar|avx[0-9a-z]*|amx),/, ISA,/g; s/[0-9]+([.,:][0-9]+)*/N/g; s/ +/ /g; s/ $//'; }
 
 check() {
   [ -n "$command" ] || return 0

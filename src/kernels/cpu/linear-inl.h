@@ -80,6 +80,9 @@ void Dot(const float* w, int64_t w_stride, int64_t outs, const float* x, int64_t
 }
 
 constexpr int64_t kFloatPanelOuts = 16;
+
+int64_t FloatPanelOuts(int64_t /*rows*/) { return kFloatPanelOuts; }
+
 // Inputs of a piece, a multiple of the lanes and of every block of scales.
 constexpr int64_t kPiece = 512;
 
@@ -164,7 +167,7 @@ void FloatPanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& /*tables*/
   }
 }
 
-constexpr dsv::PanelKernels kFloatPanels = {.panel_outs = kFloatPanelOuts,
+constexpr dsv::PanelKernels kFloatPanels = {.panel_outs = FloatPanelOuts,
                                              .pack_bytes = nullptr,
                                              .pack = nullptr,
                                              .scratch_bytes = FloatScratchBytes,

@@ -15,7 +15,7 @@ constexpr int64_t kStrip = 32;    // outputs that are expanded together
 constexpr int64_t kStepIn = 128;  // inputs that are expanded together
 constexpr int64_t kPieceSteps = 2;  // steps for which sums stay in tiles where rows are many
 constexpr int64_t kAhead = 1;       // steps that are expanded before one is multiplied
-constexpr int64_t kAmxPanelOuts = 256;
+constexpr int64_t kStripTiles = 3;  // tiles of rows whose sums fit into tiles
 
 inline int64_t TileCount(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -173,37 +173,27 @@ inline void AddScaled(const float* part, float scale, int64_t n, float* sum) {
   }
 }
 
-// One tile of sums to y, transposed and rounded. `outs` and `rows` of it exist.
-void WriteTile(const float* sums, int64_t outs, int64_t rows, int64_t width, bool round, float* y,
-               int64_t y_stride) {
-  __m512i tile[16];
-  for (int64_t r = 0; r < 16; ++r) {
-    const __mmask16 mask = r < outs ? FloatMask(width) : __mmask16{0};
-    tile[r] = _mm512_maskz_loadu_epi32(mask, sums + r * width);
-  }
-  Transpose(tile);
-  for (int64_t r = 0; r < rows; ++r) {
-    const __m512 v = _mm512_castsi512_ps(tile[r]);
-    _mm512_mask_storeu_ps(y + r * y_stride, FloatMask(outs), round ? RoundLanesToBf16(v) : v);
-  }
-}
-
-// The sums of one row, which lie one after another.
-void WriteRow(const float* sums, int64_t outs, bool round, float* y) {
-  for (int64_t i = 0; i < outs; i += 16) {
-    const __mmask16 mask = FloatMask(outs - i);
-    const __m512 v = _mm512_maskz_loadu_ps(mask, sums + i);
-    _mm512_mask_storeu_ps(y + i, mask, round ? RoundLanesToBf16(v) : v);
-  }
-}
-
 // Elements of a step's weights, and how many steps are kept: those that are multiplied, then those
 // that are expanded meanwhile.
 constexpr int64_t kStepElements = kStrip * kStepIn * kF32Parts;
 constexpr int64_t kKeptSteps = 2 * kPieceSteps;
 
+// Few rows leave room for more outputs, whose weights are then read in longer pieces.
+int64_t AmxPanelOuts(int64_t rows) { return rows <= kStripTiles * 16 ? 1024 : 256; }
+
 int64_t AmxScratchBytes(int64_t rows, int64_t /*in*/) {
-  return kKeptSteps * kStepElements * 2 + (kAmxPanelOuts + kStrip) * PaddedRows(rows) * 4;
+  return kKeptSteps * kStepElements * 2 +
+         (AmxPanelOuts(rows) + kStrip) * PaddedRows(rows) * 4;
+}
+
+int64_t InterleaveOf(const dsv::LinearPanel& panel) {
+  constexpr int64_t kPage = 4096;
+  const int64_t row = StoredBytes(panel.weight->format, panel.weight->in);
+  int64_t interleave = 1;
+  while (2 * interleave * row <= kPage && panel.outs % (2 * interleave * kStrip) == 0) {
+    interleave *= 2;
+  }
+  return interleave;
 }
 
 class AmxPanel {
@@ -218,12 +208,13 @@ class AmxPanel {
         parts_(SplitsWeight(panel) ? kF32Parts : 1),
         steps_(TileCount(in_, kStepIn)),
         strips_(TileCount(panel.outs, kStrip)),
+        interleave_(InterleaveOf(panel)),
         weights_(static_cast<uint16_t*>(panel.scratch)),
         sums_(reinterpret_cast<float*>(weights_ + kKeptSteps * kStepElements)),
-        part_sums_(sums_ + kAmxPanelOuts * PaddedRows(panel.rows)) {}
+        part_sums_(sums_ + AmxPanelOuts(panel.rows) * PaddedRows(panel.rows)) {}
 
   void Run() {
-    if (row_tiles_ <= 3 && !panel_.keep_scale) {
+    if (row_tiles_ <= kStripTiles && !panel_.keep_scale) {
       for (int64_t strip = 0; strip < strips_; ++strip) RunStrip(strip);
     } else {
       RunPieces();
@@ -246,28 +237,27 @@ class AmxPanel {
     return step + 1 < steps_ ? kStepIn / 32 : TileCount(in_ - step * kStepIn, 32);
   }
 
+  // The first output of a strip; the others follow `interleave_` apart.
+  int64_t FirstOf(int64_t strip) const {
+    const int64_t group = strip / interleave_;
+    return panel_.first + group * interleave_ * kStrip + strip % interleave_;
+  }
+  // The sums of an output of the panel for a tile of rows.
+  const float* SumsOf(int64_t out, int64_t row_tile) const {
+    const int64_t group = out / (interleave_ * kStrip);
+    const int64_t rest = out % (interleave_ * kStrip);
+    const int64_t strip = group * interleave_ + rest % interleave_;
+    return sums_ + ((strip * row_tiles_ + row_tile) * kStrip + rest / interleave_) * width_;
+  }
+
   void ExpandStep(int64_t strip, int64_t step, uint16_t* weights) const {
     const int64_t outs = OutsOf(strip);
     const int64_t end = (step + 1) * kStepIn;
     for (int64_t i = 0; i < outs; i += 16) {
-      const PieceOfPanel piece{panel_.first + strip * kStrip + i, outs - i < 16 ? outs - i : 16,
-                               step * kStepIn, end < in_ ? end : in_};
+      const PieceOfPanel piece{FirstOf(strip) + i * interleave_, outs - i < 16 ? outs - i : 16,
+                               step * kStepIn, end < in_ ? end : in_, interleave_};
       ExpandBf16Piece(panel_, tables_, piece,
                       {weights + i / 16 * kTileElements, dsv::kTileK, 2 * kTileElements});
-    }
-  }
-
-  // Fetches a step's share of the strip that follows, in the order of memory, which the hardware
-  // then runs ahead of.
-  void PrefetchAfter(int64_t strip, int64_t step) const {
-    if (strip + 1 >= strips_) return;
-    const dsv::MatrixView& w = *panel_.weight;
-    const int64_t next = panel_.first + (strip + 1) * kStrip;
-    PrefetchShare(w.data + StoredBytes(w.format, next * in_), StoredBytes(w.format, kStrip * in_),
-                  step, steps_);
-    if (w.format == dsv::MatrixFormat::kFp4E8M0) {
-      const int64_t scales = in_ / dsv::kFp4Block;
-      PrefetchShare(w.scale + next * scales, kStrip * scales, step, steps_);
     }
   }
 
@@ -300,7 +290,6 @@ class AmxPanel {
     ZeroSums<kRowTiles, kTwo>();
     for (int64_t step = 0; step < steps_ + kAhead; ++step) {
       if (step < steps_) {
-        PrefetchAfter(strip, step);
         ExpandStep(strip, step, WeightsOf(step));
       }
       TileFence();
@@ -389,7 +378,7 @@ class AmxPanel {
     }
     for (int64_t r = 0; r < OutsOf(range.strip); ++r) {
       const float scale = BlockScaleF32(
-          *panel_.weight, panel_.first + range.strip * kStrip + r, range.first * kStepIn);
+          *panel_.weight, FirstOf(range.strip) + r * interleave_, range.first * kStepIn);
       for (int64_t n = 0; n < row_tiles_; ++n) {
         const int64_t at = (n * 32 + r) * width_;
         AddScaled(part_sums_ + at, scale, width_, sums + at);
@@ -398,15 +387,36 @@ class AmxPanel {
   }
 
   void Write() const {
-    if (panel_.rows == 1) return WriteRow(sums_, panel_.outs, panel_.round_y, panel_.y);
     for (int64_t n = 0; n < row_tiles_; ++n) {
       const int64_t rows = panel_.rows - n * 16 < 16 ? panel_.rows - n * 16 : 16;
       for (int64_t i = 0; i < panel_.outs; i += 16) {
         const int64_t outs = panel_.outs - i < 16 ? panel_.outs - i : 16;
-        const float* tile = SumsOf(i / kStrip) + (n * 2 + i % kStrip / 16) * 16 * width_;
-        WriteTile(tile, outs, rows, width_, panel_.round_y,
-                  panel_.y + n * 16 * panel_.y_stride + i, panel_.y_stride);
+        float* y = panel_.y + n * 16 * panel_.y_stride + i;
+        panel_.rows == 1 ? WriteRow(i, outs, y) : WriteTile(n, i, outs, rows, y);
       }
+    }
+  }
+
+  // Up to 16 outputs from `out` on for one row.
+  void WriteRow(int64_t out, int64_t outs, float* y) const {
+    for (int64_t r = 0; r < outs; ++r) {
+      const float sum = *SumsOf(out + r, 0);
+      y[r] = panel_.round_y ? dsv::RoundBf16(sum) : sum;
+    }
+  }
+
+  // The same for the rows of a tile.
+  void WriteTile(int64_t row_tile, int64_t out, int64_t outs, int64_t rows, float* y) const {
+    __m512i tile[16];
+    for (int64_t r = 0; r < 16; ++r) {
+      tile[r] = r < outs ? _mm512_maskz_loadu_epi32(FloatMask(width_), SumsOf(out + r, row_tile))
+                         : _mm512_setzero_si512();
+    }
+    Transpose(tile);
+    for (int64_t r = 0; r < rows; ++r) {
+      const __m512 v = _mm512_castsi512_ps(tile[r]);
+      _mm512_mask_storeu_ps(y + r * panel_.y_stride, FloatMask(outs),
+                            panel_.round_y ? RoundLanesToBf16(v) : v);
     }
   }
 
@@ -436,6 +446,9 @@ class AmxPanel {
   int64_t parts_;
   int64_t steps_;
   int64_t strips_;
+  // Short rows that share a page of 4096 bytes go to different strips: what fetches memory ahead
+  // follows one stream in a page, and so gets twice as much as with several rows in turn.
+  int64_t interleave_;
   uint16_t* weights_;
   float* sums_;
   float* part_sums_;
@@ -446,7 +459,7 @@ void RunAmxPanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables) {
   AmxPanel(panel, tables).Run();
 }
 
-constexpr dsv::PanelKernels kAmxPanels = {.panel_outs = kAmxPanelOuts,
+constexpr dsv::PanelKernels kAmxPanels = {.panel_outs = AmxPanelOuts,
                                           .pack_bytes = PackBytes,
                                           .pack = PackRows,
                                           .scratch_bytes = AmxScratchBytes,

@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kLanePanelOuts = 16;
 
+int64_t LanePanelOuts(int64_t /*rows*/) { return kLanePanelOuts; }
+
 inline int64_t PaddedIn(int64_t in) { return (in + dsv::kTileK - 1) / dsv::kTileK * dsv::kTileK; }
 
 int64_t LanePackBytes(int64_t rows, int64_t in) { return rows * PaddedIn(in) * 2; }
@@ -39,8 +41,7 @@ inline __m512bh LoadBf16s(const uint16_t* data) {
 inline void PrefetchPiece(const dsv::MatrixView& w, const PieceOfPanel& piece) {
   const int64_t bytes = StoredBytes(w.format, piece.end - piece.begin);
   for (int64_t i = 0; i < piece.outs; ++i) {
-    const std::byte* row =
-        w.data + StoredBytes(w.format, (piece.out + i) * w.in + piece.begin);
+    const std::byte* row = RowData(w, piece.out + i) + StoredBytes(w.format, piece.begin);
     for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
   }
 }
@@ -141,7 +142,7 @@ void RunLanePanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables) 
   }
 }
 
-constexpr dsv::PanelKernels kLanePanels = {.panel_outs = kLanePanelOuts,
+constexpr dsv::PanelKernels kLanePanels = {.panel_outs = LanePanelOuts,
                                            .pack_bytes = LanePackBytes,
                                            .pack = LanePackRows,
                                            .scratch_bytes = LaneScratchBytes,

@@ -48,12 +48,31 @@ void RoundStoredFloats(const std::byte* data, int64_t n, uint16_t* out, int64_t 
   }
 }
 
-// Inputs [begin, end) of `outs` rows from `out` on.
+// Stored bytes of `count` inputs of a row.
+inline int64_t StoredBytes(dsv::MatrixFormat format, int64_t count) {
+  switch (format) {
+    case dsv::MatrixFormat::kF32:
+      return count * 4;
+    case dsv::MatrixFormat::kBF16:
+      return count * 2;
+    case dsv::MatrixFormat::kFp4E8M0:
+      return count / 2;
+    default:
+      return count;
+  }
+}
+
+inline const std::byte* RowData(const dsv::MatrixView& w, int64_t row) {
+  return w.data + StoredBytes(w.format, row * w.in);
+}
+
+// Inputs [begin, end) of the rows out, out + step, ...; `begin` is a multiple of 64.
 struct PieceOfPanel {
   int64_t out;
   int64_t outs;
-  int64_t begin;  // a multiple of 64
+  int64_t begin;
   int64_t end;
+  int64_t step = 1;
 };
 
 // Where a piece is expanded to: blocks of 32 inputs, in elements apart.
@@ -80,21 +99,22 @@ void ExpandFp8Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables
   for (int64_t k = piece.begin; k < piece.end; k += dsv::kFp8Block) {
     const int64_t count = piece.end - k < dsv::kFp8Block ? piece.end - k : dsv::kFp8Block;
     for (int64_t i = 0; i < piece.outs;) {
-      const int64_t row = piece.out + i;
+      const int64_t row = piece.out + i * piece.step;
       // kFp8F32 with its scale kept apart: codes as they are.
       const auto scale = panel.keep_scale
                              ? 127
                              : static_cast<uint8_t>(w.scale[BlockIndex(w, row, k)]);
       const E4m3Lookup lookup(tables.e4m3[scale]);
-      const int64_t block_end = (row / dsv::kFp8Block + 1) * dsv::kFp8Block - piece.out;
-      const int64_t last = block_end < piece.outs ? block_end : piece.outs;
-      const std::byte* data = w.data + row * w.in + k;
+      const int64_t left = dsv::kFp8Block - row % dsv::kFp8Block;  // of the block of scales
+      const int64_t same = i + (left + piece.step - 1) / piece.step;
+      const int64_t last = same < piece.outs ? same : piece.outs;
+      const std::byte* data = RowData(w, row) + k;
       uint16_t* out = layout.values + i * layout.row_stride +
                       (k - piece.begin) / kHalfLanes * layout.block_stride;
       const int64_t rows = last - i;
       WithCount(count, [&](int64_t n) __attribute__((always_inline)) {
         for (int64_t r = 0; r < rows; ++r) {
-          ExpandE4m3Row(data + r * w.in, n, lookup, out + r * layout.row_stride,
+          ExpandE4m3Row(data + r * piece.step * w.in, n, lookup, out + r * layout.row_stride,
                         layout.block_stride);
         }
       });
@@ -117,11 +137,11 @@ void ExpandFp8F32Row(const dsv::MatrixView& w, int64_t row, int64_t begin, int64
 
 void ExpandFp4Piece(const dsv::MatrixView& w, const dsv::Bf16Tables& tables,
                     const PieceOfPanel& piece, const PieceLayout& layout) {
-  const int64_t at = piece.out * w.in + piece.begin;
-  const auto* data = reinterpret_cast<const uint8_t*>(w.data) + at / 2;
-  const auto* scales = reinterpret_cast<const uint8_t*>(w.scale) + at / dsv::kFp4Block;
-  const int64_t data_stride = w.in / 2;
-  const int64_t scale_stride = w.in / dsv::kFp4Block;
+  const std::byte* data = RowData(w, piece.out) + piece.begin / 2;
+  const auto* scales = reinterpret_cast<const uint8_t*>(w.scale) +
+                       (piece.out * w.in + piece.begin) / dsv::kFp4Block;
+  const int64_t data_stride = piece.step * (w.in / 2);
+  const int64_t scale_stride = piece.step * (w.in / dsv::kFp4Block);
   WithCount(piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
     for (int64_t i = 0; i < piece.outs; ++i) {
       ExpandE2m1Row(data + i * data_stride, scales + i * scale_stride, n, tables,
@@ -152,40 +172,19 @@ void ExpandBf16Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& table
                         (w.format == dsv::MatrixFormat::kFp8F32 && panel.keep_scale);
   if (by_table) return ExpandFp8Piece(panel, tables, piece, layout);
   if (w.format == dsv::MatrixFormat::kBF16) {
-    const std::byte* data = w.data + (piece.out * w.in + piece.begin) * 2;
+    const std::byte* data = RowData(w, piece.out) + piece.begin * 2;
     WithCount(piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
       for (int64_t i = 0; i < piece.outs; ++i) {
-        CopyBf16Row(data + i * w.in * 2, n, layout.values + i * layout.row_stride,
+        CopyBf16Row(data + i * piece.step * w.in * 2, n, layout.values + i * layout.row_stride,
                     layout.block_stride);
       }
     });
     return;
   }
   for (int64_t i = 0; i < piece.outs; ++i) {
-    ExpandRowToBf16(panel, piece.out + i, piece.begin, piece.end - piece.begin,
+    ExpandRowToBf16(panel, piece.out + i * piece.step, piece.begin, piece.end - piece.begin,
                     layout.values + i * layout.row_stride, layout.block_stride);
   }
-}
-
-// Stored bytes of `count` inputs of a row.
-inline int64_t StoredBytes(dsv::MatrixFormat format, int64_t count) {
-  switch (format) {
-    case dsv::MatrixFormat::kF32:
-      return count * 4;
-    case dsv::MatrixFormat::kBF16:
-      return count * 2;
-    case dsv::MatrixFormat::kFp4E8M0:
-      return count / 2;
-    default:
-      return count;
-  }
-}
-
-// Fetches share `share` of `shares` of some bytes into the second-level cache. What follows the end
-// of a tensor may be fetched too, which is no access.
-inline void PrefetchShare(const std::byte* data, int64_t bytes, int64_t share, int64_t shares) {
-  const int64_t end = bytes * (share + 1) / shares;
-  for (int64_t b = bytes * share / shares; b < end; b += 64) __builtin_prefetch(data + b, 0, 2);
 }
 
 }  // namespace
