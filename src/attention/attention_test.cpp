@@ -324,6 +324,53 @@ TEST(Indexer, ThreadsChangeNoSelection) {
   }
 }
 
+// Long packed keys, which a filter may thin out before they are scored, among them equal ones.
+TEST(Indexer, SelectsTheLargestOfPackedKeys) {
+  constexpr int64_t kHeads = 5;
+  constexpr int64_t kWidth = 128;
+  constexpr int64_t kKeys = 5000;
+  const IndexerWeights weights;
+  const std::vector<float> frequencies;
+  BlockLayout layout;
+  const RowArea area = layout.Add(RowFormat::IndexKey(Precision::kReference, kWidth), 4);
+  RowBlocks blocks(layout.bytes());
+  RowStore store(blocks, area);
+  auto keys = RandomFloats(kKeys * kWidth, 1);
+  std::copy_n(keys.begin(), 500 * kWidth, keys.begin() + 3000 * kWidth);
+  for (int64_t s = 0; s < kKeys; ++s) {
+    keys[static_cast<size_t>(s * kWidth)] *= s % 50 == 7 ? 100.0F : 1.0F;
+    SimulateFp4(keys.data() + s * kWidth, kWidth);
+    store.Append(keys.data() + s * kWidth);
+  }
+  for (const int64_t top_k : {1, 60, 512}) {
+    const Indexer indexer(weights, IndexConfig(kHeads, kWidth, top_k), frequencies);
+    for (const int64_t rows : {1, 2, 40}) {
+      auto iq = RandomFloats(static_cast<size_t>(rows * kHeads * kWidth), 2);
+      for (int64_t i = 0; i < rows * kHeads; ++i) SimulateFp4(iq.data() + i * kWidth, kWidth);
+      auto w = RandomFloats(static_cast<size_t>(rows * kHeads), 3);
+      for (float& value : w) value = RoundBf16(value);
+      const Segment segment{0, rows, 4 * kKeys - rows};
+      for (const int64_t threads : {1, 2, 3}) {
+        const Context context(Precision::kReference, threads);
+        std::vector<std::vector<int64_t>> selected(static_cast<size_t>(rows));
+        indexer.Select(context.op, segment, iq.data(), w.data(), store, selected.data());
+        IndexScorer scorer(kHeads, kWidth);
+        scorer.SetQueries(context.op, iq.data(), w.data(), rows);
+        const int64_t stride = IndexScorer::Stride(kKeys);
+        Floats scores(static_cast<size_t>(rows * stride));
+        scorer.Score(context.op, store, 0, kKeys, scores.data());
+        for (int64_t t = 0; t < rows; ++t) {
+          const auto row = scores.begin() + t * stride;
+          const Floats visible(row, row + (segment.position + t + 1) / 4);
+          ASSERT_EQ(selected[static_cast<size_t>(t)], reference::TopK(visible, top_k))
+              << "top " << top_k << " query " << t << " of " << rows << ", " << threads
+              << " threads";
+        }
+      }
+    }
+  }
+}
+
 TEST(IndexScorer, RoundsEveryStepAndKeepsNegativeScores) {
   const Context context(Precision::kReference);
   constexpr int64_t kWidth = 32;

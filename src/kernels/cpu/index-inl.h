@@ -90,7 +90,7 @@ Vec SumHeads(const dsv::IndexQueries& queries, const KeyTile& tile, int64_t firs
 }
 
 // Scores of a tile's keys for one query.
-Vec TileScores(const dsv::IndexQueries& queries, const KeyTile& tile, int64_t query) {
+Vec LaneScores(const dsv::IndexQueries& queries, const KeyTile& tile, int64_t query) {
   Vec score = Zero();
   for (int64_t h = 0; h < queries.heads; h += dsv::kIndexHeadGroup) {
     const int64_t rest = queries.heads - h;
@@ -112,7 +112,7 @@ void ScoreRun(const dsv::IndexQueries& queries, int64_t first, int64_t count,
     const int64_t some = run.count - begin < kLanes ? run.count - begin : kLanes;
     ExpandKeys(keys + begin * key_bytes, some, queries.width, tile);
     for (int64_t i = 0; i < count; ++i) {
-      Store(TileScores(queries, tile, first + i), scores + i * stride + begin);
+      Store(LaneScores(queries, tile, first + i), scores + i * stride + begin);
     }
   }
 }
