@@ -107,7 +107,7 @@ void VisitShape(const FormatCase& format, const Shape& shape, int64_t rows, Matr
   FillRandom(1, {ValueKind::kF32, 1}, std::as_writable_bytes(std::span(x)));
   for (int64_t t = 0; t < rows; ++t) {
     float* row = x.data() + t * shape.in;
-    QuantizeActivation(row, shape.in, row);  // FP8 values are bf16 values too
+    QuantizeActivation(kScalarKernels, row, shape.in, row);  // FP8 values are bf16 values too
   }
   std::vector<float> y(static_cast<size_t>(rows * shape.out));
   KernelCase one;

@@ -2,6 +2,7 @@
 // The lanes come first: kernels-inl.h is written over them.
 #include "kernels/cpu/bf16-inl.h"
 #include "kernels/cpu/kernels-inl.h"
+#include "kernels/cpu/index_filter_amx.h"
 #include "kernels/cpu/linear_amx.h"
 #include "kernels/cpu/product_amx.h"
 
@@ -12,6 +13,6 @@ constexpr Bf16Kernels kBf16 = TableOfBf16(kAmxPanels, Product);
 
 }  // namespace
 
-constexpr Kernels kAmxKernels = TableOfLanes("amx", &kBf16);
+constexpr Kernels kAmxKernels = TableOfLanes("amx", &kBf16, kTileIndex);
 
 }  // namespace dsv
