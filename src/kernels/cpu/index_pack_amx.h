@@ -38,12 +38,15 @@ struct alignas(64) PackedQuery {
   float unit;
 };
 
-// A run of keys, one in a row. Those that tiles do not serve have bits in `odd`.
+// A run of keys, one in a row, in units of their smallest scales.
 struct alignas(64) ExpandedRun {
   int8_t rows[2][dsv::kKeyRun][64];  // [even, odd components]
-  float scale[dsv::kKeyRun];         // the smallest of the key
-  int32_t reach[dsv::kKeyRun];       // sum of the blocks' squared scales in units of the smallest
-  uint32_t odd;
+};
+
+struct alignas(64) RunScales {
+  float scale[dsv::kKeyRun];    // the smallest of the key
+  int32_t reach[dsv::kKeyRun];  // sum of the blocks' squared scales in units of the smallest
+  uint32_t odd;                 // a bit for every key that tiles do not serve
 };
 
 inline int64_t HeadGroups(int64_t heads) {
@@ -224,9 +227,9 @@ void PackQueries(const dsv::IndexQueries& queries, void* packed) {
   }
 }
 
-// Scales of 16 keys: what ExpandedRun says of them, and for the table look-up of a key the shifts of
+// Scales of 16 keys: what RunScales says of them, and for the table look-up of a key the shifts of
 // its four blocks in bits 4 and 5 of four bytes. Returns the odd ones.
-inline uint32_t ExpandScales(const uint8_t* keys, ExpandedRun& run, int64_t first,
+inline uint32_t ExpandScales(const uint8_t* keys, RunScales& run, int64_t first,
                              uint32_t* shifts) {
   const __m512i ones = _mm512_set1_epi32(0x01010101);
   const __m512i scales = GatherBytes(keys + first * kTileKeyBytes, kTileKeyBytes, 16, 64);
@@ -248,34 +251,58 @@ inline uint32_t ExpandScales(const uint8_t* keys, ExpandedRun& run, int64_t firs
   return odd;
 }
 
-// kKeyRun keys.
-void ExpandRun(const uint8_t* keys, ExpandedRun& run) {
-  alignas(64) static constexpr int8_t kShifted[64] = {
-      0, 1, 2,  3,  4,  6,  8,  12, 0, -1, -2,  -3,  -4,  -6,  -8,  -12,
-      0, 2, 4,  6,  8,  12, 16, 24, 0, -2, -4,  -6,  -8,  -12, -16, -24,
-      0, 4, 8,  12, 16, 24, 32, 48, 0, -4, -8,  -12, -16, -24, -32, -48,
-      0, 8, 16, 24, 32, 48, 64, 96, 0, -8, -16, -24, -32, -48, -64, -96};
-  const __m512i table = _mm512_load_si512(kShifted);
-  const __m512i nibble = _mm512_set1_epi8(0x0F);
-  // Byte b in lane b of 128 bits, which holds block b.
-  const __m512i lanes = JoinHalves(
-      _mm256_set_epi64x(0x0101010101010101, 0x0101010101010101, 0, 0),
-      _mm256_set_epi64x(0x0303030303030303, 0x0303030303030303, 0x0202020202020202,
-                        0x0202020202020202));
-  alignas(64) uint32_t shifts[dsv::kKeyRun];
-  const uint32_t low_odd = ExpandScales(keys, run, 0, shifts);
-  run.odd = low_odd | ExpandScales(keys, run, 16, shifts + 16) << 16;
-  for (int64_t s = 0; s < dsv::kKeyRun; ++s) {
-    const __m512i codes = _mm512_loadu_si512(keys + s * kTileKeyBytes);
-    const __m512i shift =
-        _mm512_shuffle_epi8(_mm512_set1_epi32(static_cast<int>(shifts[s])), lanes);
+// Expands 16 keys, two at a time, so that the caller may do something else between them, and fetches
+// as much of a later run: few lines at a time, since those that are on their way are limited.
+class HalfExpansion {
+ public:
+  HalfExpansion(const uint8_t* keys, int64_t first, const void* later, ExpandedRun& run,
+                RunScales& scales)
+      : keys_(keys),
+        first_(first),
+        later_(static_cast<const char*>(later) + first * kTileKeyBytes),
+        run_(run) {
+    static_assert(16 * kTileKeyBytes == 17 * 64);
+    _mm_prefetch(later_ + 16 * 64, _MM_HINT_T1);
+    const uint32_t odd = ExpandScales(keys, scales, first, shifts_) << first;
+    scales.odd = first == 0 ? odd : scales.odd | odd;
+  }
+
+  [[gnu::always_inline]] void Two(int64_t i) const {
+    _mm_prefetch(later_ + 128 * i, _MM_HINT_T1);
+    _mm_prefetch(later_ + 128 * i + 64, _MM_HINT_T1);
+    One(first_ + 2 * i, shifts_[2 * i]);
+    One(first_ + 2 * i + 1, shifts_[2 * i + 1]);
+  }
+
+ private:
+  [[gnu::always_inline]] void One(int64_t s, uint32_t shifts) const {
+    alignas(64) static constexpr int8_t kShifted[64] = {
+        0, 1, 2,  3,  4,  6,  8,  12, 0, -1, -2,  -3,  -4,  -6,  -8,  -12,
+        0, 2, 4,  6,  8,  12, 16, 24, 0, -2, -4,  -6,  -8,  -12, -16, -24,
+        0, 4, 8,  12, 16, 24, 32, 48, 0, -4, -8,  -12, -16, -24, -32, -48,
+        0, 8, 16, 24, 32, 48, 64, 96, 0, -8, -16, -24, -32, -48, -64, -96};
+    // Byte b in lane b of 128 bits, which holds block b.
+    alignas(64) static constexpr int64_t kLaneBytes[8] = {
+        0, 0, 0x0101010101010101, 0x0101010101010101, 0x0202020202020202,
+        0x0202020202020202, 0x0303030303030303, 0x0303030303030303};
+    const __m512i table = _mm512_load_si512(kShifted);
+    const __m512i nibble = _mm512_set1_epi8(0x0F);
+    const __m512i codes = _mm512_loadu_si512(keys_ + s * kTileKeyBytes);
+    const __m512i shift = _mm512_shuffle_epi8(_mm512_set1_epi32(static_cast<int>(shifts)),
+                                              _mm512_load_si512(kLaneBytes));
     // (codes & nibble) | shift
     const __m512i low = _mm512_ternarylogic_epi64(codes, nibble, shift, 0xEA);
     const __m512i high =
         _mm512_ternarylogic_epi64(_mm512_srli_epi16(codes, 4), nibble, shift, 0xEA);
-    _mm512_store_si512(run.rows[0][s], _mm512_permutexvar_epi8(low, table));
-    _mm512_store_si512(run.rows[1][s], _mm512_permutexvar_epi8(high, table));
+    _mm512_store_si512(run_.rows[0][s], _mm512_permutexvar_epi8(low, table));
+    _mm512_store_si512(run_.rows[1][s], _mm512_permutexvar_epi8(high, table));
   }
-}
+
+  const uint8_t* keys_;
+  int64_t first_;
+  const char* later_;
+  ExpandedRun& run_;
+  alignas(64) uint32_t shifts_[16];
+};
 
 }  // namespace
