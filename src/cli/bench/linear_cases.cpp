@@ -36,7 +36,7 @@ constexpr FormatCase kFormats[] = {
     {"linear_bf16_input", "bf16", MatrixFormat::kBF16, LinearKind::kBF16, ValueKind::kBf16,
      ValueKind::kE8M0, Arithmetic::kBf16},
     {"linear_f32", "bf16", MatrixFormat::kBF16, LinearKind::kF32, ValueKind::kBf16,
-     ValueKind::kE8M0, Arithmetic::kFp32},
+     ValueKind::kE8M0, Arithmetic::kBf16},  // the inputs are bf16 values too
     {"linear_f32", "f32", MatrixFormat::kF32, LinearKind::kF32, ValueKind::kF32, ValueKind::kE8M0,
      Arithmetic::kFp32},
 };
