@@ -268,6 +268,21 @@ class AmxPanel {
     }
   }
 
+  // The rows of a strip are as many streams, which the hardware alone follows too late. FP4 is bound
+  // by its expansion, and more instructions only cost.
+  void PrefetchStep(int64_t strip, int64_t step) const {
+    const dsv::MatrixView& w = *panel_.weight;
+    if (strip >= strips_ || w.format == dsv::MatrixFormat::kFp4E8M0) return;
+    const int64_t end = (step + 1) * kStepIn < in_ ? (step + 1) * kStepIn : in_;
+    const int64_t bytes = StoredBytes(w.format, end - step * kStepIn);
+    const int64_t outs = OutsOf(strip);
+    for (int64_t i = 0; i < outs; ++i) {
+      const std::byte* row = RowData(w, FirstOf(strip) + i * interleave_) +
+                             StoredBytes(w.format, step * kStepIn);
+      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b);
+    }
+  }
+
   TilesJob JobOf(int64_t step, int64_t row_tile) const {
     const int64_t block = step * (kStepIn / dsv::kTileK);
     return {.a = WeightsOf(step),
@@ -297,6 +312,7 @@ class AmxPanel {
     ZeroSums<kRowTiles, kTwo>();
     for (int64_t step = 0; step < steps_ + kAhead; ++step) {
       if (step < steps_) {
+        PrefetchStep(step + 1 < steps_ ? strip : strip + 1, step + 1 < steps_ ? step + 1 : 0);
         ExpandStep(strip, step, WeightsOf(step));
       }
       TileFence();
