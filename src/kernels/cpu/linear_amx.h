@@ -421,7 +421,8 @@ class AmxPanel {
     constexpr int64_t kThree = kRowTiles == 3 ? kStrip + 1 : 0;  // has a configuration of its own
     if (outs + kThree == configured_) return;
     const int64_t upper = outs < 16 ? outs : 16;
-    const int64_t lower = outs > 16 ? outs - 16 : upper;
+    // With three tiles of rows one tile holds the weights of both halves, so these are of one size.
+    const int64_t lower = outs > 16 && kRowTiles < 3 ? outs - 16 : upper;
     TileConfig config;
     for (int sum = 0; sum < 6; ++sum) config.Set(sum, sum < 3 ? upper : lower, 4 * width_);
     if (kRowTiles < 3) {
