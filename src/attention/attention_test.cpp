@@ -345,14 +345,16 @@ TEST(Indexer, SelectsTheLargestOfPackedKeys) {
   std::copy_n(keys.begin(), 500 * kWidth, keys.begin() + 3000 * kWidth);
   for (int64_t s = 0; s < kKeys; ++s) {
     keys[static_cast<size_t>(s * kWidth)] *= s % 50 == 7 ? 100.0F : 1.0F;
-    SimulateFp4(keys.data() + s * kWidth, kWidth);
+    SimulateFp4(kScalarKernels, keys.data() + s * kWidth, kWidth);
     store.Append(keys.data() + s * kWidth);
   }
   for (const int64_t top_k : {1, 60, 512}) {
     const Indexer indexer(weights, IndexConfig(kHeads, kWidth, top_k), frequencies);
     for (const int64_t rows : {1, 2, 40}) {
       auto iq = RandomFloats(static_cast<size_t>(rows * kHeads * kWidth), 2);
-      for (int64_t i = 0; i < rows * kHeads; ++i) SimulateFp4(iq.data() + i * kWidth, kWidth);
+      for (int64_t i = 0; i < rows * kHeads; ++i) {
+        SimulateFp4(kScalarKernels, iq.data() + i * kWidth, kWidth);
+      }
       auto w = RandomFloats(static_cast<size_t>(rows * kHeads), 3);
       for (float& value : w) value = RoundBf16(value);
       const Segment segment{0, rows, 4 * kKeys - rows};
