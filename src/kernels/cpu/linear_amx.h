@@ -268,6 +268,21 @@ class AmxPanel {
     }
   }
 
+  // The rows of a strip are as many streams, which the hardware alone follows too late. FP4 is bound
+  // by its expansion, and more instructions only cost.
+  void PrefetchStep(int64_t strip, int64_t step) const {
+    const dsv::MatrixView& w = *panel_.weight;
+    if (strip >= strips_ || w.format == dsv::MatrixFormat::kFp4E8M0) return;
+    const int64_t end = (step + 1) * kStepIn < in_ ? (step + 1) * kStepIn : in_;
+    const int64_t bytes = StoredBytes(w.format, end - step * kStepIn);
+    const int64_t outs = OutsOf(strip);
+    for (int64_t i = 0; i < outs; ++i) {
+      const std::byte* row = RowData(w, FirstOf(strip) + i * interleave_) +
+                             StoredBytes(w.format, step * kStepIn);
+      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b);
+    }
+  }
+
   TilesJob JobOf(int64_t step, int64_t row_tile) const {
     const int64_t block = step * (kStepIn / dsv::kTileK);
     return {.a = WeightsOf(step),
@@ -293,10 +308,11 @@ class AmxPanel {
 
   template <int kRowTiles, bool kTwo>
   void RunStripTiles(int64_t strip) {
-    Configure<kRowTiles>(OutsOf(strip));
+    Configure<kRowTiles>();
     ZeroSums<kRowTiles, kTwo>();
     for (int64_t step = 0; step < steps_ + kAhead; ++step) {
       if (step < steps_) {
+        PrefetchStep(step + 1 < steps_ ? strip : strip + 1, step + 1 < steps_ ? step + 1 : 0);
         ExpandStep(strip, step, WeightsOf(step));
       }
       TileFence();
@@ -351,7 +367,7 @@ class AmxPanel {
 
   template <int kRowTiles, bool kTwo>
   void RunGroup(const StepRange& range, int64_t strip, int64_t row_tile) {
-    Configure<kRowTiles>(OutsOf(strip));
+    Configure<kRowTiles>();
     float* sums = SumsOf(strip) + row_tile * 32 * width_;
     if (panel_.keep_scale || range.first == 0) {
       ZeroSums<kRowTiles, kTwo>();
@@ -416,22 +432,17 @@ class AmxPanel {
     }
   }
 
+  // Tiles have all their rows: those of outputs that do not exist hold anything and are not read.
   template <int kRowTiles>
-  void Configure(int64_t outs) {
-    constexpr int64_t kThree = kRowTiles == 3 ? kStrip + 1 : 0;  // has a configuration of its own
-    if (outs + kThree == configured_) return;
-    const int64_t upper = outs < 16 ? outs : 16;
-    const int64_t lower = outs > 16 ? outs - 16 : upper;
+  void Configure() {
+    constexpr int kUse = kRowTiles == 3 ? 2 : 1;
+    if (configured_ == kUse) return;
     TileConfig config;
-    for (int sum = 0; sum < 6; ++sum) config.Set(sum, sum < 3 ? upper : lower, 4 * width_);
-    if (kRowTiles < 3) {
-      config.Set(2, 16, 4 * width_);
-      config.Set(5, lower, 64);
-    }
-    config.Set(6, upper, 64);
-    config.Set(7, 16, 4 * width_);
+    for (int tile = 0; tile < 8; ++tile) config.Set(tile, 16, 4 * width_);
+    if (kUse == 1) config.Set(5, 16, 64);
+    config.Set(6, 16, 64);
     LoadTileConfig(config);
-    configured_ = outs + kThree;
+    configured_ = kUse;
   }
 
   const dsv::LinearPanel& panel_;
@@ -449,7 +460,7 @@ class AmxPanel {
   uint16_t* weights_;
   float* sums_;
   float* part_sums_;
-  int64_t configured_ = 0;
+  int configured_ = 0;
 };
 
 void RunAmxPanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables) {
