@@ -1,12 +1,13 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "base/check.h"
 #include "kernels/for_rows.h"
 #include "kernels/quant.h"
+#include "kernels/scratch.h"
 
 namespace dsv {
 namespace {
@@ -70,7 +71,7 @@ class MatMulRun {
     Pack();
     const auto workers = static_cast<size_t>(work_ < kSerialWork ? 1 : context_.pool.size());
     scratch_bytes_ = CeilDiv(scratch_bytes_, 64) * 64;
-    AlignedBuffer scratch(static_cast<int64_t>(workers) * scratch_bytes_);
+    const ScratchArray<std::byte> scratch(context_, static_cast<int64_t>(workers) * scratch_bytes_);
     ForEach(std::ssize(tasks_), [&](int64_t i, int64_t worker) {
       RunTask(tasks_[static_cast<size_t>(i)], scratch.data() + worker * scratch_bytes_);
     });
@@ -101,7 +102,7 @@ class MatMulRun {
 
   void Pack() {
     if (panels_.pack == nullptr) return;
-    packed_ = AlignedBuffer(packed_bytes_);
+    packed_.emplace(context_, packed_bytes_);
     struct Group {
       const PackedRows* rows;
       int64_t first;
@@ -114,7 +115,7 @@ class MatMulRun {
       const Group& group = groups[static_cast<size_t>(i)];
       const PackedRows& rows = *group.rows;
       panels_.pack(rows.x, rows.x_stride, rows.rows, rows.in, group.first,
-                   std::min(kTileSize, rows.rows - group.first), packed_.data() + rows.offset);
+                   std::min(kTileSize, rows.rows - group.first), packed_->data() + rows.offset);
     });
   }
 
@@ -130,7 +131,7 @@ class MatMulRun {
         .outs = task.outs,
         .round_weight = reference && RoundsWeight(kind_, w.format),
         .keep_scale = w.format == MatrixFormat::kFp8F32 && kind_ != LinearKind::kBF16,
-        .x = packed ? static_cast<const void*>(packed_.data() + rows.offset) : rows.x,
+        .x = packed ? static_cast<const void*>(packed_->data() + rows.offset) : rows.x,
         .x_stride = rows.x_stride,
         .rows = rows.rows,
         .y = job.y + rows.row * job.y_stride + (task.out - job.out_begin),
@@ -157,7 +158,7 @@ class MatMulRun {
   int64_t packed_bytes_ = 0;
   std::vector<PackedRows> rows_;
   std::vector<Task> tasks_;
-  AlignedBuffer packed_;
+  std::optional<ScratchArray<std::byte>> packed_;
 };
 
 }  // namespace

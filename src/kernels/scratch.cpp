@@ -20,12 +20,13 @@ int64_t RoundUp(int64_t bytes) {
 
 }  // namespace
 
-void Scratch::Free::operator()(std::byte* memory) const { ::operator delete(memory, kAlignment); }
+std::byte* Scratch::TakeFromHeap(int64_t bytes) {
+  return static_cast<std::byte*>(::operator new(static_cast<size_t>(RoundUp(bytes)), kAlignment));
+}
 
-Scratch::Scratch(int64_t bytes)
-    : memory_(static_cast<std::byte*>(
-          ::operator new(static_cast<size_t>(RoundUp(bytes)), kAlignment))),
-      size_(RoundUp(bytes)) {
+void Scratch::GiveToHeap(std::byte* begin) { ::operator delete(begin, kAlignment); }
+
+Scratch::Scratch(int64_t bytes) : memory_(TakeFromHeap(bytes)), size_(RoundUp(bytes)) {
 #if defined(MADV_HUGEPAGE)
   // Large pages where the system has them: a pass of many rows would fault in a hundred thousand
   // small ones.
@@ -39,9 +40,7 @@ Scratch::Scratch(int64_t bytes)
 
 std::byte* Scratch::Take(int64_t bytes) {
   bytes = RoundUp(bytes);
-  if (used_ + bytes > size_) {
-    return static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), kAlignment));
-  }
+  if (used_ + bytes > size_) return TakeFromHeap(bytes);
   std::byte* begin = memory_.get() + used_;
   used_ += bytes;
   return begin;
@@ -49,7 +48,7 @@ std::byte* Scratch::Take(int64_t bytes) {
 
 void Scratch::GiveBack(std::byte* begin, int64_t bytes) {
   if (begin < memory_.get() || begin >= memory_.get() + size_) {
-    return ::operator delete(begin, kAlignment);
+    return GiveToHeap(begin);
   }
   DSV_DCHECK(begin + RoundUp(bytes) == memory_.get() + used_);
   static_cast<void>(bytes);

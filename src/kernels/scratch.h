@@ -20,9 +20,13 @@ class Scratch {
   // In the reverse order of Take.
   void GiveBack(std::byte* begin, int64_t bytes);
 
+  // Without a reserve. All memory is aligned to 64 bytes; a lack of it is std::bad_alloc.
+  static std::byte* TakeFromHeap(int64_t bytes);
+  static void GiveToHeap(std::byte* begin);
+
  private:
   struct Free {
-    void operator()(std::byte* memory) const;
+    void operator()(std::byte* memory) const { GiveToHeap(memory); }
   };
 
   std::unique_ptr<std::byte, Free> memory_;
@@ -40,8 +44,7 @@ class ScratchArray {
   ScratchArray(const OpContext& context, int64_t size)
       : scratch_(context.scratch), bytes_(size * static_cast<int64_t>(sizeof(T))) {
     if (scratch_ == nullptr) {
-      heap_ = std::make_unique<T[]>(static_cast<size_t>(size));
-      data_ = heap_.get();
+      data_ = reinterpret_cast<T*>(Scratch::TakeFromHeap(bytes_));
     } else {
       data_ = reinterpret_cast<T*>(scratch_->Take(bytes_));
     }
@@ -49,7 +52,8 @@ class ScratchArray {
   ScratchArray(const ScratchArray&) = delete;
   ScratchArray& operator=(const ScratchArray&) = delete;
   ~ScratchArray() {
-    if (scratch_ != nullptr) scratch_->GiveBack(reinterpret_cast<std::byte*>(data_), bytes_);
+    auto* begin = reinterpret_cast<std::byte*>(data_);
+    scratch_ == nullptr ? Scratch::GiveToHeap(begin) : scratch_->GiveBack(begin, bytes_);
   }
 
   T* data() const { return data_; }
@@ -58,7 +62,6 @@ class ScratchArray {
  private:
   Scratch* scratch_;
   int64_t bytes_;
-  std::unique_ptr<T[]> heap_;
   T* data_;
 };
 

@@ -54,22 +54,27 @@ int64_t FloatsPerRow(const ModelConfig& config) {
   const int64_t index = config.index_n_heads * config.index_head_dim;
   // Streams and the squares of them; x and y.
   const int64_t common = config.hc_mult * d + 1 + 2 * d;
+  // The rows of a product as it packs them: bf16, of the streams three parts of it.
+  const int64_t packed_streams = 3 * config.hc_mult * d / 2;
+  const int64_t packed = (k + 1) * std::max(d, config.moe_intermediate_size) / 2;
   // qr, window row and q; then quantised x, kappa and gamma, indexer queries or o and what follows.
   const int64_t attention =
-      config.q_lora_rank + c + heads +
+      config.q_lora_rank + c + heads + d + heads / 2 +
       std::max({d, 4 * c, index + config.index_n_heads + config.q_lora_rank,
                 heads + config.o_groups * config.o_lora_rank});
   // Scores, quantised x, shared output, inputs and outputs of the chosen experts, gate and up of
   // those and the shared one, whose place the addresses of the outputs take later.
-  const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
+  const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d + packed +
                       std::max(2 * (k + 1) * config.moe_intermediate_size, 2 * (k + 1));
-  return common + std::max(attention, moe);
+  return common + std::max({attention, moe, packed_streams});
 }
 
 // Every array begins at a multiple of 64 bytes.
-int64_t PassBytes(const ModelConfig& config, int64_t rows) {
+int64_t PassBytes(const ModelConfig& config, int64_t rows, int64_t threads) {
   constexpr int64_t kAlignments = 64 * 64;
-  return static_cast<int64_t>(sizeof(float)) * rows * FloatsPerRow(config) + kAlignments;
+  constexpr int64_t kPanel = 1 << 21;  // of a product, per thread
+  return static_cast<int64_t>(sizeof(float)) * rows * FloatsPerRow(config) + threads * kPanel +
+         kAlignments;
 }
 
 // Floats of what the heap serves besides.
@@ -86,7 +91,7 @@ int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
                                    config.o_groups * config.o_lora_rank});
   const int64_t thread =
-      (1 << 20) + 16 * config.num_attention_heads * 64 + 64 * c + (config.index_topk + 64) * c +
+      (1 << 19) + 16 * config.num_attention_heads * 64 + 64 * c + (config.index_topk + 64) * c +
       16 * widest +
       64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
   return rows * row + config.sliding_window * c + threads * thread;
@@ -111,7 +116,7 @@ SessionState Transformer::NewState(Precision precision, bool mtp,
 }
 
 int64_t Transformer::ScratchBytes(int64_t rows, int64_t threads) const {
-  return PassBytes(config(), rows) +
+  return PassBytes(config(), rows, threads) +
          static_cast<int64_t>(sizeof(float)) * HeapFloats(config(), rows, threads);
 }
 
@@ -152,7 +157,7 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& caller, std::span<
   const int64_t d = config().hidden_size;
   const Batch batch = MakeBatch(works);
   const int64_t rows = batch.rows();
-  Scratch scratch(PassBytes(config(), rows));
+  Scratch scratch(PassBytes(config(), rows, caller.pool.size()));
   OpContext context = caller;
   context.scratch = &scratch;
 
