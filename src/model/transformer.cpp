@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "attention/attend.h"
 #include "base/check.h"
 #include "kernels/expand.h"
 #include "kernels/for_rows.h"
@@ -44,9 +45,9 @@ int64_t WantedRows(Logits wanted, int64_t rows) {
   return wanted == Logits::kAll ? rows : std::min<int64_t>(rows, 1);
 }
 
-// Floats of the rows that live at the same time in the larger of the two sub-layers: what is taken
-// from the Scratch of a pass.
-int64_t FloatsPerRow(const ModelConfig& config) {
+// Floats that live at the same time in the larger of the two sub-layers: what is taken from the
+// Scratch of a pass.
+int64_t PassFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   const int64_t d = config.hidden_size;
   const int64_t c = config.head_dim;
   const int64_t heads = config.num_attention_heads * c;
@@ -63,33 +64,36 @@ int64_t FloatsPerRow(const ModelConfig& config) {
   // those and the shared one, whose place the addresses of the outputs take later.
   const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
                       std::max(2 * (k + 1) * config.moe_intermediate_size, 2 * (k + 1));
-  return common + std::max(attention, moe);
+  return rows * common +
+         std::max(rows * attention + AttendFloats(config, rows, threads), rows * moe);
 }
 
 // Every array begins at a multiple of 64 bytes.
-int64_t PassBytes(const ModelConfig& config, int64_t rows) {
+int64_t PassBytes(const ModelConfig& config, int64_t rows, int64_t threads) {
   constexpr int64_t kAlignments = 64 * 64;
-  return static_cast<int64_t>(sizeof(float)) * rows * FloatsPerRow(config) + kAlignments;
+  return static_cast<int64_t>(sizeof(float)) * PassFloats(config, rows, threads) + kAlignments;
 }
 
 // Floats of what the heap serves besides.
 int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   const int64_t d = config.hidden_size;
-  const int64_t c = config.head_dim;
-  const int64_t heads = config.num_attention_heads * c;
+  const int64_t heads = config.num_attention_heads * config.head_dim;
   const int64_t k = config.num_experts_per_tok;
   // Coefficients of mHC twice, 64-bit selections, RoPE angles; routes, pairs and calls of experts.
+  // And bf16 inputs of products: of the chosen experts, or of the output projection.
+  const int64_t packed =
+      std::max({4 * d, heads, (k + 1) * std::max(d, config.moe_intermediate_size)}) / 2;
   const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
-                      4 * config.qk_rope_head_dim + 24 * k;
-  // Per thread: logits of the queries of an HCA task, rows gathered for a CSA query, a panel of
-  // weights, the candidates of a block of index queries.
+                      4 * config.qk_rope_head_dim + 24 * k + packed;
+  // Per thread: a panel of weights and its sums (PanelKernels::scratch_bytes), the candidates of a
+  // block of index queries.
+  constexpr int64_t kPanel = 1 << 19;
   const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
                                    config.o_groups * config.o_lora_rank});
   const int64_t thread =
-      (1 << 20) + 16 * config.num_attention_heads * 64 + 64 * c + (config.index_topk + 64) * c +
-      16 * widest +
+      std::max(16 * widest, kPanel) +
       64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
-  return rows * row + config.sliding_window * c + threads * thread;
+  return rows * row + threads * thread;
 }
 
 }  // namespace
@@ -111,7 +115,7 @@ SessionState Transformer::NewState(Precision precision, bool mtp,
 }
 
 int64_t Transformer::ScratchBytes(int64_t rows, int64_t threads) const {
-  return PassBytes(config(), rows) +
+  return PassBytes(config(), rows, threads) +
          static_cast<int64_t>(sizeof(float)) * HeapFloats(config(), rows, threads);
 }
 
@@ -152,7 +156,7 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& caller, std::span<
   const int64_t d = config().hidden_size;
   const Batch batch = MakeBatch(works);
   const int64_t rows = batch.rows();
-  Scratch scratch(PassBytes(config(), rows));
+  Scratch scratch(PassBytes(config(), rows, caller.pool.size()));
   OpContext context = caller;
   context.scratch = &scratch;
 
