@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "attention/attend.h"
 #include "kernels/expand.h"
 #include "kernels/for_rows.h"
 #include "kernels/matmul.h"
@@ -140,154 +140,27 @@ Attention::Selection Attention::SelectRows(const OpContext& context, const Batch
   return selected;
 }
 
-namespace {
-
-// Queries of one segment that share the expansion of HCA rows.
-constexpr int64_t kQueryBlock = 16;
-
-// The window rows that a segment can see, in one piece: those before it from the ring, then its
-// own. Row i is of position `first` + i.
-struct WindowRows {
-  WindowRows(const OpContext& context, const WindowRing& ring, const Segment& segment,
-             const float* own, int64_t window, int64_t width)
-      : first(std::max<int64_t>(0, segment.position - window + 1)) {
-    const int64_t before = segment.position - first;
-    rows.resize(static_cast<size_t>((before + segment.rows) * width));
-    for (int64_t i = 0; i < before; ++i) {
-      ring.Read(context.kernels, first + i, rows.data() + i * width);
-    }
-    std::copy(own, own + segment.rows * width, rows.begin() + before * width);
-  }
-
-  int64_t first;
-  std::vector<float> rows;
-};
-
-}  // namespace
-
-// Some queries of one segment, and some of their heads: none depends on another.
-struct Attention::Task {
-  const LayerState& state;
-  const WindowRows& window;
-  const std::vector<int64_t>* selected;  // of the segment's rows; CSA
-  const float* q;                        // of the segment's first row
-  const float* sink;                     // [H]
-  int64_t position;                      // of the segment's first row
-  int64_t first;                         // rows [first, end) of the segment
-  int64_t end;
-  int64_t first_head;
-  int64_t end_head;
-};
-
-// The window rows of token t of a task's segment.
-struct Attention::Window {
-  const float* rows;
-  int64_t count;
-};
-
-Attention::Window Attention::WindowOf(const Task& task, int64_t t) const {
-  const int64_t position = task.position + t;
-  const int64_t first = std::max<int64_t>(0, position - config_.sliding_window + 1);
-  return {task.window.rows.data() + (first - task.window.first) * config_.head_dim,
-          position + 1 - first};
-}
-
-// SWA and CSA: every query has rows of its own.
-void Attention::AttendChosen(const OpContext& context, const Task& task, float* o) const {
-  const int64_t c = config_.head_dim;
-  const SparseAttention::Heads heads{0, task.end_head - task.first_head};
-  std::vector<float> rows;
-  for (int64_t t = task.first; t < task.end; ++t) {
-    const std::vector<int64_t>& chosen = task.selected[t];
-    rows.resize(chosen.size() * static_cast<size_t>(c));
-    if (!chosen.empty()) {
-      task.state.rows->Gather(context.kernels, chosen, rows.data());
-      context.Count(&OperationCounts::csa_bytes,
-                    std::ssize(chosen) * task.state.rows->format().bytes());
-    }
-    const Window window = WindowOf(task, t);
-    const int64_t offset = (t * config_.num_attention_heads + task.first_head) * c;
-    SparseAttention query(task.q + offset, heads.count, c, window.count + std::ssize(chosen),
-                          o + offset);
-    for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
-      (query.*step)(context, window.rows, window.count, 0, heads);
-      (query.*step)(context, rows.data(), std::ssize(chosen), window.count, heads);
-    }
-    query.Finish(context, task.sink + task.first_head, heads.count);
-  }
-}
-
-// HCA: the queries read the same rows, which are expanded once for all of them. A task has either
-// one query or all heads, so that its heads lie one after another.
-void Attention::AttendAll(const OpContext& context, const Task& task, float* o) const {
-  constexpr int64_t kTile = 64;
-  const int64_t c = config_.head_dim;
-  const int64_t per_query = task.end_head - task.first_head;
-  const int64_t queries = task.end - task.first;
-  const int64_t offset = (task.first * config_.num_attention_heads + task.first_head) * c;
-  const auto visible = [&](int64_t t) { return (task.position + t + 1) / CompressRatio(kind_); };
-  const int64_t common = visible(task.first);
-  const int64_t all = visible(task.end - 1);
-  SparseAttention attention(task.q + offset, queries * per_query, c, config_.sliding_window + all,
-                            o + offset);
-  std::vector<float> tile(static_cast<size_t>(kTile * c));
-  for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
-    for (int64_t i = 0; i < queries; ++i) {
-      const Window window = WindowOf(task, task.first + i);
-      (attention.*step)(context, window.rows, window.count, 0, {i * per_query, per_query});
-    }
-    for (int64_t begin = 0; begin < all; begin += kTile) {
-      const int64_t end = std::min(begin + kTile, all);
-      const int64_t slot = config_.sliding_window + begin;
-      task.state.rows->Read(context.kernels, begin, end - begin, tile.data());
-      context.Count(&OperationCounts::hca_bytes, (end - begin) * task.state.rows->format().bytes());
-      const int64_t shared = std::clamp<int64_t>(common - begin, 0, end - begin);
-      (attention.*step)(context, tile.data(), shared, slot, {0, queries * per_query});
-      // The last few rows, which only later queries see.
-      for (int64_t i = 0; i < queries && shared < end - begin; ++i) {
-        const int64_t seen = std::min(end, visible(task.first + i)) - begin;
-        if (seen <= shared) continue;
-        (attention.*step)(context, tile.data() + shared * c, seen - shared, slot + shared,
-                          {i * per_query, per_query});
-      }
-    }
-  }
-  attention.Finish(context, task.sink + task.first_head, per_query);
-}
-
 void Attention::Attend(const OpContext& context, const Batch& batch, LayerStates states,
                        const float* q, const float* window_rows, const Selection& selected,
                        float* o) const {
   const int64_t c = config_.head_dim;
-  const int64_t heads = config_.num_attention_heads;
+  const int64_t width = config_.num_attention_heads * c;
   const std::vector<float> sink = ExpandVector(weights_.attn_sink);
   const OperationTimer timer(
       context, kind_ == LayerKind::kHca ? &OperationCounts::hca_ns : &OperationCounts::csa_ns);
   for (size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& segment = batch.segments[i];
-    const WindowRows window(context, states[i]->window, segment, window_rows + segment.row * c,
-                            config_.sliding_window, c);
-    // Few tokens are handed out one by one, and fewer than threads with their heads shared out.
-    const int64_t threads = context.pool.size();
-    const int64_t query_block = std::clamp<int64_t>(segment.rows / threads, 1, kQueryBlock);
-    const int64_t row_blocks = (segment.rows + query_block - 1) / query_block;
-    const int64_t head_blocks = segment.rows >= threads ? 1 : std::min(heads, threads);
-    context.pool.ParallelFor(row_blocks * head_blocks, [&](int64_t index, int64_t) {
-      const int64_t first = index / head_blocks * query_block;
-      const int64_t block = index % head_blocks;
-      const Task task{.state = *states[i],
-                      .window = window,
-                      .selected = selected.data() + segment.row,
-                      .q = q + segment.row * heads * c,
-                      .sink = sink.data(),
-                      .position = segment.position,
-                      .first = first,
-                      .end = std::min(first + query_block, segment.rows),
-                      .first_head = block * heads / head_blocks,
-                      .end_head = (block + 1) * heads / head_blocks};
-      float* out = o + segment.row * heads * c;
-      kind_ == LayerKind::kHca ? AttendAll(context, task, out) : AttendChosen(context, task, out);
-    });
+    dsv::Attend(context,
+                {.config = config_,
+                 .kind = kind_,
+                 .state = *states[i],
+                 .position = segment.position,
+                 .queries = segment.rows,
+                 .q = q + segment.row * width,
+                 .window_rows = window_rows + segment.row * c,
+                 .sink = sink.data(),
+                 .selected = kind_ == LayerKind::kCsa ? selected.data() + segment.row : nullptr,
+                 .out = o + segment.row * width});
   }
 }
 

@@ -7,7 +7,6 @@
 
 #include "attention/compressor.h"
 #include "attention/indexer.h"
-#include "attention/sparse_attention.h"
 #include "cache/batch.h"
 #include "checkpoint/config.h"
 #include "checkpoint/weights.h"
@@ -51,8 +50,6 @@ class Attention {
   void GroupProjection(const OpContext& context, const float* o, int64_t rows, float* z) const;
 
  private:
-  struct Task;
-  struct Window;
   using Selection = std::vector<std::vector<int64_t>>;  // per row of the batch; CSA only
 
   void Project(const OpContext& context, const float* x, int64_t rows, float* qr,
@@ -64,9 +61,6 @@ class Attention {
   void ObserveSelection(const Observer& observe, const Selection& selected) const;
   void Attend(const OpContext& context, const Batch& batch, LayerStates states, const float* q,
               const float* window_rows, const Selection& selected, float* o) const;
-  void AttendChosen(const OpContext& context, const Task& task, float* o) const;
-  void AttendAll(const OpContext& context, const Task& task, float* o) const;
-  Window WindowOf(const Task& task, int64_t t) const;
   void KeepWindow(const Batch& batch, LayerStates states, const float* window_rows) const;
 
   const AttentionWeights& weights_;

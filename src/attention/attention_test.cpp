@@ -1,4 +1,4 @@
-// Attention over rows, pooling and selection against the plain reference, with shapes that the
+// Pooling and selection against the plain reference, with shapes that the
 // fixture models do not have.
 #include <gtest/gtest.h>
 
@@ -12,7 +12,6 @@
 #include "attention/compressor.h"
 #include "attention/index_scorer.h"
 #include "attention/indexer.h"
-#include "attention/sparse_attention.h"
 #include "kernels/kernels.h"
 #include "kernels/quant.h"
 #include "kernels/reference/reference.h"
@@ -33,93 +32,6 @@ struct Context {
   ThreadPool pool;
   OpContext op;
 };
-
-reference::Matrix<double> Rows(const Floats& values, int64_t width) {
-  reference::Matrix<double> rows;
-  for (auto at = values.begin(); at != values.end(); at += width) {
-    rows.push_back(ToDouble({at, at + width}));
-  }
-  return rows;
-}
-
-Floats Attend(const Context& context, const Floats& q, const Floats& rows, const Floats& sink,
-              int64_t width) {
-  Floats out(q.size(), NAN);
-  const int64_t n = std::ssize(rows) / width;
-  SparseAttention attention(q.data(), std::ssize(sink), width, n, out.data());
-  const SparseAttention::Heads all{0, std::ssize(sink)};
-  attention.Scan(context.op, rows.data(), n, 0, all);
-  attention.Add(context.op, rows.data(), n, 0, all);
-  attention.Finish(context.op, sink.data(), all.count);
-  return out;
-}
-
-TEST(SparseAttention, EqualsTheReference) {
-  const Context f32(Precision::kF32);
-  const Context rounding(Precision::kReference);
-  for (const int64_t heads : {1, 2, 5, 11}) {
-    for (const int64_t n : {1, 2, 63, 64, 65, 130, 200}) {
-      const int64_t width = n % 2 == 0 ? 40 : 33;
-      auto q = RandomFloats(static_cast<size_t>(heads * width), 1);
-      auto rows = RandomFloats(static_cast<size_t>(n * width), 2);
-      for (float& value : q) value = RoundBf16(value * 4);
-      for (float& value : rows) value = RoundBf16(value * 2);
-      const auto sink = RandomFloats(static_cast<size_t>(heads), 3);
-      const auto expected =
-          reference::SparseAttention(Rows(q, width), Rows(rows, width), ToDouble(sink));
-      const Floats exact = Attend(f32, q, rows, sink, width);
-      const Floats rounded = Attend(rounding, q, rows, sink, width);
-      for (int64_t i = 0; i < heads * width; ++i) {
-        const double wanted =
-            expected[static_cast<size_t>(i / width)][static_cast<size_t>(i % width)];
-        EXPECT_NEAR(exact[static_cast<size_t>(i)], wanted, 4e-6);
-        // p and the result are rounded to bf16: 2^-9 of the values each
-        EXPECT_NEAR(rounded[static_cast<size_t>(i)], wanted, 0.01);
-        EXPECT_EQ(rounded[static_cast<size_t>(i)], RoundBf16(rounded[static_cast<size_t>(i)]));
-      }
-    }
-  }
-}
-
-// Rows whose logits are kept and rows whose logits are computed again, in any pieces, the heads
-// together or one by one.
-TEST(SparseAttention, PiecesChangeNoBit) {
-  const Context context(Precision::kReference);
-  constexpr int64_t kWidth = 4;
-  for (const auto& [n, heads] : {std::pair<int64_t, int64_t>{70, 3}, {1500, 1000}}) {
-    const auto q = RandomFloats(static_cast<size_t>(heads * kWidth), 1);
-    const auto rows = RandomFloats(static_cast<size_t>(n * kWidth), 2);
-    const Floats sink(static_cast<size_t>(heads), 0.5F);
-    const Floats whole = Attend(context, q, rows, sink, kWidth);
-    for (const int64_t piece : {1, 64, 100}) {
-      Floats out(q.size(), NAN);
-      SparseAttention attention(q.data(), heads, kWidth, n, out.data());
-      for (const auto step : {&SparseAttention::Scan, &SparseAttention::Add}) {
-        for (int64_t begin = 0; begin < n; begin += piece) {
-          const int64_t count = std::min(piece, n - begin);
-          const int64_t cut = begin / piece % heads;
-          const float* some = rows.data() + begin * kWidth;
-          (attention.*step)(context.op, some, count, begin, {0, cut});
-          (attention.*step)(context.op, some, count, begin, {cut, heads - cut});
-        }
-      }
-      attention.Finish(context.op, sink.data(), heads);
-      ASSERT_EQ(out, whole) << n << " in pieces of " << piece;
-    }
-  }
-}
-
-TEST(SparseAttention, SinkOfAnySize) {
-  const Context context(Precision::kReference);
-  const Floats q{1, 0, 0, 1};
-  const Floats rows{3, 1, 2, -1};
-  // A sink that overflows exp takes everything.
-  EXPECT_EQ(Attend(context, q, rows, {1000, 1000}, 2), (Floats{0, 0, 0, 0}));
-  // One that underflows takes nothing: with one row the output is that row.
-  EXPECT_EQ(Attend(context, q, {3, 1}, {-1000, -1000}, 2), (Floats{3, 1, 3, 1}));
-  const float inf = std::numeric_limits<float>::infinity();
-  EXPECT_EQ(Attend(context, q, {3, 1}, {-inf, -inf}, 2), (Floats{3, 1, 3, 1}));
-}
 
 TEST(PoolGroup, IsASoftmaxPerChannel) {
   const Kernels* kernels = *SelectKernels(ForcedIsa());

@@ -131,8 +131,8 @@ struct Stores {
     Floats row(128);
     Floats key(32);
     for (int64_t i = 0; i < count; ++i) {
-      rows.Read(TestKernels(), i, 1, row.data());
-      keys.Gather(TestKernels(), std::span(&i, 1), key.data());
+      rows.format().Unpack(TestKernels(), rows.Stored(i), row.data());
+      keys.format().Unpack(TestKernels(), keys.Stored(i), key.data());
       ExpectSameBits(row, MainRow(128, static_cast<uint32_t>(4 * i + 3), 0));
       ExpectSameBits(key, KeyRow(32, static_cast<uint32_t>(4 * i + 3), 0));
     }
@@ -180,11 +180,35 @@ TEST_P(Stored, CopiesGoTheirOwnWay) {
     Stores::ExpectRows(stores.rows, stores.keys, (tokens + 200) / 4);
     Floats row(128);
     for (int64_t i = count; i < rows.size(); ++i) {
-      rows.Read(TestKernels(), i, 1, row.data());
+      rows.format().Unpack(TestKernels(), rows.Stored(i), row.data());
       ExpectSameBits(row, MainRow(128, 1, 3));
     }
     for (int64_t i = 0; i < tokens / 128; ++i) {
       EXPECT_EQ(copy.full()[static_cast<size_t>(i)], stores.blocks.full()[static_cast<size_t>(i)]);
+    }
+  }
+}
+
+// Any part of a row, as floats and in bf16, is that part of the whole.
+TEST(RowFormat, PartsAreThoseOfTheRow) {
+  const Kernels& kernels = TestKernels();
+  for (const int64_t width : {64, 96, 128, 192, 512}) {
+    const RowFormat format = RowFormat::Main(Precision::kReference, width, kRotated);
+    const Floats row = MainRow(width, 1, 0);
+    std::vector<std::byte> stored(static_cast<size_t>(format.bytes()));
+    format.Pack(row.data(), stored.data());
+    for (int64_t begin = 0; begin < width; begin += 64) {
+      for (int64_t end = begin + 64; end < width + 64; end += 64) {
+        const int64_t last = std::min(end, width);
+        const Floats part(row.begin() + begin, row.begin() + last);
+        Floats values(part.size());
+        format.UnpackPart(kernels, stored.data(), begin, last, values.data());
+        ExpectSameBits(values, part);
+        if (kernels.bf16 == nullptr) continue;
+        std::vector<uint16_t> bits(part.size() + 31);
+        format.UnpackPart(*kernels.bf16, stored.data(), begin, last, bits.data());
+        for (size_t i = 0; i < part.size(); ++i) ASSERT_EQ(bits[i], FloatToBf16(part[i])) << i;
+      }
     }
   }
 }
@@ -197,7 +221,7 @@ TEST_P(Stored, WindowRingKeepsTheLastPositions) {
     ring.Write(position, MainRow(kWidth, static_cast<uint32_t>(position), 0).data());
     for (int64_t p = std::max<int64_t>(0, position - kWindow + 1); p <= position; ++p) {
       Floats row(kWidth);
-      ring.Read(TestKernels(), p, row.data());
+      ring.format().Unpack(TestKernels(), ring.Stored(p), row.data());
       ExpectSameBits(row, MainRow(kWidth, static_cast<uint32_t>(p), 0));
     }
   }

@@ -183,17 +183,4 @@ const std::byte* RowStore::Stored(int64_t index) const {
   return rows + area_.offset + index % area_.rows * area_.format.bytes();
 }
 
-void RowStore::Read(const Kernels& kernels, int64_t begin, int64_t count, float* out) const {
-  for (int64_t i = begin; i < begin + count; ++i, out += area_.format.width()) {
-    area_.format.Unpack(kernels, Stored(i), out);
-  }
-}
-
-void RowStore::Gather(const Kernels& kernels, std::span<const int64_t> indices, float* out) const {
-  for (const int64_t index : indices) {
-    area_.format.Unpack(kernels, Stored(index), out);
-    out += area_.format.width();
-  }
-}
-
 }  // namespace dsv

@@ -125,9 +125,6 @@ class RowStore {
   int64_t rows_per_block() const { return area_.rows; }
 
   void Append(const float* row);  // [width]
-  // Writes `count` rows from `begin` on, or the rows `indices`, to out: [count, width].
-  void Read(const Kernels& kernels, int64_t begin, int64_t count, float* out) const;
-  void Gather(const Kernels& kernels, std::span<const int64_t> indices, float* out) const;
   // The stored bytes of row `index`; the rows up to the end of its block follow it. Of a damaged
   // block bytes that mean nothing: whoever runs the pass discards its results.
   const std::byte* Stored(int64_t index) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "kernels/quant.h"
 #include "tensor/number_formats.h"
 #include "tensor/tensor_view.h"
@@ -89,23 +90,41 @@ void RowFormat::Pack(const float* row, std::byte* stored) const {
   }
 }
 
-void RowFormat::Unpack(const Kernels& kernels, const std::byte* stored, float* row) const {
+void RowFormat::UnpackPart(const Kernels& kernels, const std::byte* stored, int64_t begin,
+                           int64_t end, float* values) const {
   if (kind_ == Kind::kFloats) {
-    std::memcpy(row, stored, static_cast<size_t>(bytes_));
+    std::memcpy(values, stored + 4 * begin, static_cast<size_t>(4 * (end - begin)));
     return;
   }
   if (kind_ == Kind::kIndexKey) {
-    kernels.expand.e2m1(stored, stored + width_ / 2, width_, row);
+    DSV_DCHECK(begin == 0 && end == width_);
+    kernels.expand.e2m1(stored, stored + width_ / 2, width_, values);
     return;
   }
   const int64_t plain = width_ - rotated_;
-  for (int64_t begin = 0; begin < plain; begin += kFp8SimulationBlock) {
-    const int64_t count = std::min(kFp8SimulationBlock, plain - begin);
-    const std::byte scale = stored[plain + begin / kFp8SimulationBlock];
-    kernels.expand.e4m3(stored + begin, count, E8m0ToFloat(static_cast<uint8_t>(scale)),
-                        row + begin);
+  for (int64_t i = begin; i < std::min(end, plain); i += kFp8SimulationBlock) {
+    const int64_t count = std::min({kFp8SimulationBlock, end - i, plain - i});
+    const std::byte scale = stored[plain + i / kFp8SimulationBlock];
+    kernels.expand.e4m3(stored + i, count, E8m0ToFloat(static_cast<uint8_t>(scale)),
+                        values + i - begin);
   }
-  kernels.expand.bf16(stored + RotatedOffset(plain), rotated_, row + plain);
+  if (end <= plain) return;
+  const int64_t i = std::max(begin, plain);
+  kernels.expand.bf16(stored + RotatedOffset(plain) + 2 * (i - plain), end - i, values + i - begin);
+}
+
+void RowFormat::UnpackPart(const Bf16Kernels& kernels, const std::byte* stored, int64_t begin,
+                           int64_t end, uint16_t* values) const {
+  DSV_DCHECK(kind_ == Kind::kMain);
+  const int64_t plain = width_ - rotated_;
+  if (begin < plain) {
+    const auto* scales = reinterpret_cast<const uint8_t*>(stored + plain);
+    kernels.expand_e4m3_blocks(stored + begin, scales + begin / kFp8SimulationBlock,
+                               std::min(end, plain) - begin, SharedBf16Tables(), values);
+  }
+  if (end <= plain) return;
+  const int64_t i = std::max(begin, plain);
+  kernels.copy_bf16(stored + RotatedOffset(plain) + 2 * (i - plain), end - i, values + i - begin);
 }
 
 }  // namespace dsv

@@ -25,7 +25,16 @@ class RowFormat {
   // row is [width], stored [bytes]. In reference precision the row must have gone through the
   // simulation of its format (spec 3.5, 3.6) and then comes back bit for bit.
   void Pack(const float* row, std::byte* stored) const;
-  void Unpack(const Kernels& kernels, const std::byte* stored, float* row) const;
+  void Unpack(const Kernels& kernels, const std::byte* stored, float* row) const {
+    UnpackPart(kernels, stored, 0, width_, row);
+  }
+  // Components [begin, end) of a window row or a main compressed row. Both are multiples of
+  // kFp8SimulationBlock, or the end is that of the row.
+  void UnpackPart(const Kernels& kernels, const std::byte* stored, int64_t begin, int64_t end,
+                  float* values) const;
+  // The same in bf16, exactly, in reference precision; zeros follow up to the next multiple of 32.
+  void UnpackPart(const Bf16Kernels& kernels, const std::byte* stored, int64_t begin, int64_t end,
+                  uint16_t* values) const;
 
  private:
   enum class Kind : uint8_t { kFloats, kMain, kIndexKey };

@@ -18,9 +18,8 @@ class WindowRing {
   void Write(int64_t position, const float* row) {
     format_.Pack(row, bytes_.data() + Offset(position));
   }
-  void Read(const Kernels& kernels, int64_t position, float* row) const {
-    format_.Unpack(kernels, bytes_.data() + Offset(position), row);
-  }
+  const RowFormat& format() const { return format_; }
+  const std::byte* Stored(int64_t position) const { return bytes_.data() + Offset(position); }
   // The slots as they are stored, to be saved and restored.
   std::span<std::byte> stored() { return bytes_; }
   std::span<const std::byte> stored() const { return bytes_; }

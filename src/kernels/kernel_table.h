@@ -140,10 +140,31 @@ struct StreamKernels {
   void (*sinkhorn)(float* a, int64_t iterations, float eps);
 };
 
+// Weighted sums of rows: out[h][i] += sum_r p[r][h] * row[r][i], r ascending.
+struct WeightedRowsJob {
+  const float* p;  // [rows, heads]
+  int64_t p_stride;
+  const float* row;  // [rows, width]
+  int64_t row_stride;
+  float* out;  // [heads, width]
+  int64_t out_stride;
+  int64_t heads;
+  int64_t rows;
+  int64_t width;
+};
+
+// Softmax over rows; logits and what becomes of them are [rows, heads] with `stride` floats between
+// rows, so that lanes are heads.
 struct AttentionKernels {
-  // out[h * width + i] += sum_r p[h * p_stride + r] * row[r * width + i], r ascending.
-  void (*add_weighted_rows)(const float* p, int64_t p_stride, int64_t heads, const float* row,
-                            int64_t rows, int64_t width, float* out);
+  // max[h] becomes the largest of max[h] and the logits of head h.
+  void (*max_rows)(const float* logits, int64_t stride, int64_t rows, int64_t heads, float* max);
+  // p = exp(scale * logit - scale * max[h]) takes the place of the logits, rounded with b16 if
+  // `round`; sum[h] is the sum of the unrounded p, r ascending.
+  void (*softmax_rows)(float* logits, int64_t stride, int64_t rows, int64_t heads, float scale,
+                       const float* max, bool round, float* sum);
+  void (*add_weighted_rows)(const WeightedRowsJob& job);
+  // x / divisor, rounded with b16 if `round`; -0 becomes +0.
+  void (*divide)(float* x, int64_t n, float divisor, bool round);
 };
 
 // A product of bf16 matrices with sums in float: c[i][j] = sum_k a[i][k] * b[k][j]. The order of a
@@ -186,6 +207,16 @@ struct Bf16Kernels {
   // b_k_stride is 32 * n for n < 16; x holds bf16 values.
   void (*pack_columns)(const float* x, int64_t x_stride, int64_t n, int64_t k, uint16_t* b,
                        int64_t b_k_stride, int64_t b_n_stride);
+  // E4M3 with a scale for every 64 elements.
+  void (*expand_e4m3_blocks)(const void* data, const uint8_t* scales, int64_t n,
+                             const Bf16Tables& tables, uint16_t* out) = nullptr;
+  // Rows x[r][i], i < n, a multiple of 32, to b tiles whose k are the rows: those of 32 rows are
+  // [n / 16] tiles one after another. Missing rows are zeros.
+  void (*pack_rows)(const uint16_t* x, int64_t x_stride, int64_t rows, int64_t n,
+                    uint16_t* b) = nullptr;
+  // The nearest bf16 of x[r][h], h < heads, r < rows <= 32, to out[h][32]; missing rows are zeros.
+  void (*transpose)(const float* x, int64_t x_stride, int64_t rows, int64_t heads, uint16_t* out,
+                    int64_t out_stride) = nullptr;
 };
 
 struct Kernels {

@@ -130,46 +130,6 @@ TEST_P(CpuKernels, SumOfSquares) {
   }
 }
 
-void CheckAddWeightedRows(const Kernels& kernels, int64_t heads, int64_t rows, int64_t width) {
-  const PaddedRows p(heads, rows, 1, 5);
-  const auto v = RandomFloats(static_cast<size_t>(rows * width), 6);
-  const auto start = RandomFloats(static_cast<size_t>(heads * width), 7);
-  std::vector<float> out = start;
-  kernels.attention.add_weighted_rows(p.Row(0), p.stride, heads, v.data(), rows, width, out.data());
-  // The same in two calls, one head at a time: streaming and tiling change no bit.
-  std::vector<float> pieces = start;
-  const int64_t cut = rows / 3;
-  for (int64_t h = 0; h < heads; ++h) {
-    kernels.attention.add_weighted_rows(p.Row(h), p.stride, 1, v.data(), cut, width,
-                              pieces.data() + h * width);
-    kernels.attention.add_weighted_rows(p.Row(h) + cut, p.stride, 1, v.data() + cut * width, rows - cut,
-                              width, pieces.data() + h * width);
-  }
-  EXPECT_EQ(out, pieces) << kernels.name << " " << heads << " " << rows << " " << width;
-  for (int64_t h = 0; h < heads; ++h) {
-    for (int64_t i = 0; i < width; ++i) {
-      const auto at = static_cast<size_t>(h * width + i);
-      Sum sum{start[at], std::fabs(static_cast<double>(start[at]))};
-      for (int64_t r = 0; r < rows; ++r) {
-        const double term =
-            static_cast<double>(p.Row(h)[r]) * v[static_cast<size_t>(r * width + i)];
-        sum.value += term;
-        sum.magnitude += std::fabs(term);
-      }
-      ASSERT_TRUE(std::fabs(out[at] - sum.value) <= Tolerance(sum, 4 * rows))
-          << kernels.name << " head " << h << " column " << i;
-    }
-  }
-}
-
-TEST_P(CpuKernels, AddWeightedRows) {
-  for (int64_t width = 1; width <= 2 * kMaxLanes + 1; ++width) {
-    CheckAddWeightedRows(kernels_, 3, 5, width);
-  }
-  for (int64_t heads = 1; heads <= 17; ++heads) CheckAddWeightedRows(kernels_, heads, 7, 20);
-  for (const int64_t rows : {0, 1, 2, 64}) CheckAddWeightedRows(kernels_, 8, rows, 128);
-}
-
 // Bits of the expected value; every NaN is equal.
 void ExpectValue(float got, double expected, const std::string& what) {
   if (std::isnan(expected)) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <type_traits>
 
@@ -63,6 +64,28 @@ class ScratchArray {
   Scratch* scratch_;
   int64_t bytes_;
   T* data_;
+};
+
+// Arrays that are given back together.
+class ScratchArena {
+ public:
+  explicit ScratchArena(const OpContext& context) : context_(context) {}
+  ScratchArena(const ScratchArena&) = delete;
+  ScratchArena& operator=(const ScratchArena&) = delete;
+  ~ScratchArena() {
+    while (!arrays_.empty()) arrays_.pop_back();
+  }
+
+  std::byte* Take(int64_t bytes) {
+    return bytes == 0 ? nullptr : arrays_.emplace_back(context_, bytes).data();
+  }
+  float* TakeFloats(int64_t count) {
+    return reinterpret_cast<float*>(Take(count * static_cast<int64_t>(sizeof(float))));
+  }
+
+ private:
+  const OpContext& context_;
+  std::deque<ScratchArray<std::byte>> arrays_;
 };
 
 }  // namespace dsv

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "attention/attend.h"
 #include "attention/attention.h"
 #include "attention/index_scorer.h"
 #include "kernels/expand.h"
@@ -343,37 +344,44 @@ void LayerCheck::IndexScores(const RowStore& keys) {
   goldens_.ExpectBf16(Name("indexer.out.scores"), scores);
 }
 
+// Every position alone, behind a window and compressed rows that are packed as in a session.
 void LayerCheck::Attend() {
   const int64_t c = config_.head_dim;
-  const int64_t heads = config_.num_attention_heads;
+  const int64_t width = config_.num_attention_heads * c;
   const Floats q = In("q_rope.out.q");
   const Floats window = In("window_row.out.kv");
   const LayerKind kind = weights_.kind;
-  const Floats compressed = kind == LayerKind::kSwa ? Floats() : In("compressor.out.rows");
+  const RowFormat format = RowFormat::Main(context_.precision, c, config_.qk_rope_head_dim);
+  LooseRows compressed(format, 4);
+  LayerState state{WindowRing(config_.sliding_window, format), compressed.rows, {}, {}, {}};
+  const Floats rows_of_layer = kind == LayerKind::kSwa ? Floats() : In("compressor.out.rows");
+  for (auto at = rows_of_layer.begin(); at != rows_of_layer.end(); at += c) {
+    state.rows->Append(&*at);
+  }
   const std::vector<int64_t> selected =
       kind == LayerKind::kCsa ? goldens_.Ids(Name("indexer.out.selected")) : std::vector<int64_t>();
   const Floats sink = ExpandVector(weights_.attn.attn_sink);
   Floats o(q.size());
   for (int64_t t = 0; t < rows(); ++t) {
     const int64_t position = goldens_.positions()[static_cast<size_t>(t)];
-    const int64_t first = std::max<int64_t>(0, position - config_.sliding_window + 1);
-    Floats list(window.begin() + first * c, window.begin() + (position + 1) * c);
-    if (kind == LayerKind::kHca) {
-      list.insert(list.end(), compressed.begin(), compressed.begin() + (position + 1) / 128 * c);
+    for (int64_t p = std::max<int64_t>(0, position - config_.sliding_window); p < position; ++p) {
+      state.window.Write(p, window.data() + p * c);
     }
-    if (kind == LayerKind::kCsa) {
-      for (int64_t i = 0; i < config_.index_topk; ++i) {
-        const int64_t row = selected[static_cast<size_t>(t * config_.index_topk + i)];
-        if (row < 0) continue;
-        const auto at = compressed.begin() + row * c;
-        list.insert(list.end(), at, at + c);
-      }
+    std::vector<int64_t> chosen;
+    for (int64_t i = 0; kind == LayerKind::kCsa && i < config_.index_topk; ++i) {
+      const int64_t row = selected[static_cast<size_t>(t * config_.index_topk + i)];
+      if (row >= 0) chosen.push_back(row);
     }
-    const int64_t n = std::ssize(list) / c;
-    SparseAttention attention(q.data() + t * heads * c, heads, c, n, o.data() + t * heads * c);
-    attention.Scan(context_, list.data(), n, 0, {0, heads});
-    attention.Add(context_, list.data(), n, 0, {0, heads});
-    attention.Finish(context_, sink.data(), heads);
+    dsv::Attend(context_, {.config = config_,
+                           .kind = kind,
+                           .state = state,
+                           .position = position,
+                           .queries = 1,
+                           .q = q.data() + t * width,
+                           .window_rows = window.data() + position * c,
+                           .sink = sink.data(),
+                           .selected = kind == LayerKind::kCsa ? &chosen : nullptr,
+                           .out = o.data() + t * width});
   }
   goldens_.ExpectBf16(Name("sparse_attn.out.o"), o);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "attention/attend.h"
 #include "base/check.h"
 #include "kernels/expand.h"
 #include "kernels/for_rows.h"
@@ -44,57 +45,57 @@ int64_t WantedRows(Logits wanted, int64_t rows) {
   return wanted == Logits::kAll ? rows : std::min<int64_t>(rows, 1);
 }
 
-// Floats of the rows that live at the same time in the larger of the two sub-layers: what is taken
-// from the Scratch of a pass.
-int64_t FloatsPerRow(const ModelConfig& config) {
+// Of a product, per thread: a panel of weights and its sums (PanelKernels::scratch_bytes).
+int64_t PanelFloats(const ModelConfig& config) {
+  constexpr int64_t kPanel = 1 << 19;
+  const int64_t heads = config.num_attention_heads * config.head_dim;
+  return std::max({kPanel, 16 * config.hc_mult * config.hidden_size, 16 * heads,
+                   16 * config.moe_intermediate_size, 16 * config.q_lora_rank,
+                   16 * config.o_groups * config.o_lora_rank});
+}
+
+// Floats that live at the same time in the larger of the two sub-layers: what is taken from the
+// Scratch of a pass. A product packs its rows as bf16, in three parts where it rounds nothing.
+int64_t PassFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   const int64_t d = config.hidden_size;
   const int64_t c = config.head_dim;
   const int64_t heads = config.num_attention_heads * c;
   const int64_t k = config.num_experts_per_tok;
+  const int64_t inner = config.moe_intermediate_size;
+  const int64_t rank = config.q_lora_rank;
   const int64_t index = config.index_n_heads * config.index_head_dim;
   // Streams and the squares of them; x and y.
   const int64_t common = config.hc_mult * d + 1 + 2 * d;
-  // The rows of a product as it packs them: bf16, of the streams three parts of it.
   const int64_t packed_streams = 3 * config.hc_mult * d / 2;
-  const int64_t packed = (k + 1) * std::max(d, config.moe_intermediate_size) / 2;
   // qr, window row and q; then quantised x, kappa and gamma, indexer queries or o and what follows.
   const int64_t attention =
-      config.q_lora_rank + c + heads + d + heads / 2 +
-      std::max({d, 4 * c, index + config.index_n_heads + config.q_lora_rank,
-                heads + config.o_groups * config.o_lora_rank});
+      rank + c + heads +
+      std::max({d + d / 2, 4 * c + 3 * d / 2, index + config.index_n_heads + rank + rank / 2 + d / 2,
+                heads + config.o_groups * config.o_lora_rank + heads / 2});
   // Scores, quantised x, shared output, inputs and outputs of the chosen experts, gate and up of
   // those and the shared one, whose place the addresses of the outputs take later.
-  const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d + packed +
-                      std::max(2 * (k + 1) * config.moe_intermediate_size, 2 * (k + 1));
-  return common + std::max({attention, moe, packed_streams});
+  const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
+                      std::max(2 * (k + 1) * inner + (k + 1) * std::max(d, inner) / 2, 2 * (k + 1));
+  return rows * common + threads * PanelFloats(config) +
+         std::max({rows * attention + AttendFloats(config, rows, threads), rows * moe,
+                   rows * packed_streams});
 }
 
 // Every array begins at a multiple of 64 bytes.
 int64_t PassBytes(const ModelConfig& config, int64_t rows, int64_t threads) {
   constexpr int64_t kAlignments = 64 * 64;
-  constexpr int64_t kPanel = 1 << 21;  // of a product, per thread
-  return static_cast<int64_t>(sizeof(float)) * rows * FloatsPerRow(config) + threads * kPanel +
-         kAlignments;
+  return static_cast<int64_t>(sizeof(float)) * PassFloats(config, rows, threads) + kAlignments;
 }
 
 // Floats of what the heap serves besides.
 int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
-  const int64_t d = config.hidden_size;
-  const int64_t c = config.head_dim;
-  const int64_t heads = config.num_attention_heads * c;
-  const int64_t k = config.num_experts_per_tok;
   // Coefficients of mHC twice, 64-bit selections, RoPE angles; routes, pairs and calls of experts.
   const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
-                      4 * config.qk_rope_head_dim + 24 * k;
-  // Per thread: logits of the queries of an HCA task, rows gathered for a CSA query, a panel of
-  // weights, the candidates of a block of index queries.
-  const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
-                                   config.o_groups * config.o_lora_rank});
+                      4 * config.qk_rope_head_dim + 24 * config.num_experts_per_tok;
+  // Per thread: the candidates of a block of index queries.
   const int64_t thread =
-      (1 << 19) + 16 * config.num_attention_heads * 64 + 64 * c + (config.index_topk + 64) * c +
-      16 * widest +
       64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
-  return rows * row + config.sliding_window * c + threads * thread;
+  return rows * row + threads * thread;
 }
 
 }  // namespace

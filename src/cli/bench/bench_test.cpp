@@ -78,8 +78,9 @@ TEST(SyntheticStateTest, HoldsFiniteRowsAndGoesOn) {
   EXPECT_EQ(state.layers[2].rows->size(), 8);
   std::vector<float> row(static_cast<size_t>(config.head_dim));
   std::vector<float> other(row.size());
-  state.layers[1].rows->Read(**kernels, 100, 1, row.data());
-  state.layers[1].rows->Read(**kernels, 101, 1, other.data());
+  const RowStore& rows = *state.layers[1].rows;
+  rows.format().Unpack(**kernels, rows.Stored(100), row.data());
+  rows.format().Unpack(**kernels, rows.Stored(101), other.data());
   EXPECT_NE(row, other);
   for (const float value : row) EXPECT_TRUE(std::isfinite(value));
 }

@@ -39,7 +39,10 @@ constexpr dsv::Kernels TableOfLanes(const char* name, const dsv::Bf16Kernels* bf
                     .router_scores = RouterScoreRow,
                     .swiglu = SwiGlu,
                     .pool = Pool},
-          .attention = {.add_weighted_rows = AddWeightedRows},
+          .attention = {.max_rows = MaxRows,
+                        .softmax_rows = SoftmaxRows,
+                        .add_weighted_rows = AddWeightedRows,
+                        .divide = Divide},
           .index = index,
           .bf16 = bf16};
 }

@@ -1,5 +1,6 @@
 #include "kernels/cpu/simd_avx512.h"
 // The lanes come first: kernels-inl.h is written over them.
+#include "kernels/cpu/attention-bf16-inl.h"
 #include "kernels/cpu/bf16-inl.h"
 #include "kernels/cpu/kernels-inl.h"
 #include "kernels/cpu/linear_avx512bf16.h"
@@ -8,7 +9,7 @@
 namespace dsv {
 namespace {
 
-constexpr Bf16Kernels kBf16 = TableOfBf16(kLanePanels, Product);
+constexpr Bf16Kernels kBf16 = WithAttention(TableOfBf16(kLanePanels, Product));
 
 }  // namespace
 
