@@ -89,12 +89,14 @@ int64_t PassBytes(const ModelConfig& config, int64_t rows, int64_t threads) {
 
 // Floats of what the heap serves besides.
 int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
-  // Coefficients of mHC twice, 64-bit selections, RoPE angles; routes, pairs and calls of experts.
+  // Coefficients of mHC twice, 64-bit selections, candidates of the index scan, RoPE angles; routes,
+  // pairs and calls of experts.
   const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
-                      4 * config.qk_rope_head_dim + 24 * config.num_experts_per_tok;
-  // Per thread: the candidates of a block of index queries.
-  const int64_t thread =
-      64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
+                      2 * (2 * config.index_topk + 64) + 4 * config.qk_rope_head_dim +
+                      24 * config.num_experts_per_tok;
+  // Per thread: a block of index queries, and the keys and scores of a tile.
+  constexpr int64_t kTile = 1 << 17;
+  const int64_t thread = 64 * config.index_n_heads * config.index_head_dim + kTile;
   return rows * row + threads * thread;
 }
 
