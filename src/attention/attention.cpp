@@ -215,9 +215,8 @@ void Attention::Forward(const OpContext& context, const Batch& batch, LayerState
   const ScratchArray<float> q(context, rows * width);
   Queries(context, batch, qr.data(), q.data());
   const RopeAngles& angles = batch.AnglesOf(frequencies_);
-  ForRows(context, rows, c, [&](int64_t t) {
-    FinishWindowRow(context, angles, t, window_rows.data() + t * c);
-  });
+  ForRows(context, rows, c,
+          [&](int64_t t) { FinishWindowRow(context, angles, t, window_rows.data() + t * c); });
   Observe(observe, "q", q.data(), rows, width);
   Observe(observe, "window_row", window_rows.data(), rows, c);
 

@@ -82,7 +82,8 @@ void Compressor::Pool(const OpContext& context, const OpenGroup& open, const Seg
   for (int64_t i = std::max<int64_t>(0, -first); i < count; ++i) {
     const int64_t position = first + i;
     const bool before = position < segment.position;
-    const int64_t offset = (position - (before ? open.first_position : segment.position)) * row_width;
+    const int64_t offset =
+        (position - (before ? open.first_position : segment.position)) * row_width;
     kv_rows[static_cast<size_t>(i)] = (before ? open.kv.data() : kv) + offset;
     gate_rows[static_cast<size_t>(i)] = (before ? open.gate.data() : gate) + offset;
   }

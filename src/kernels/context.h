@@ -34,7 +34,7 @@ struct OperationCounts {
   std::atomic<int64_t> hca_ns{0};
   std::atomic<int64_t> experts_ns{0};  // routed and shared
   std::atomic<int64_t> head_ns{0};
-  std::atomic<int64_t> hc_ns{0};  // hyper-connections
+  std::atomic<int64_t> hc_ns{0};    // hyper-connections
   std::atomic<int64_t> norm_ns{0};  // and rotations of heads
   std::atomic<int64_t> router_ns{0};
   std::atomic<int64_t> quantize_ns{0};  // of activations, where it is a step of its own

@@ -18,17 +18,17 @@ namespace dsv {
 // change no bit of an element.
 struct LinearPanel {
   const MatrixView* weight;
-  int64_t first;      // outputs [first, first + outs)
+  int64_t first;  // outputs [first, first + outs)
   int64_t outs;
   bool round_weight;  // to bf16
   bool keep_scale;    // kFp8F32: block sums are multiplied by the scale (spec 3.3)
   const void* x;      // float rows, or what `pack` made of them
   int64_t x_stride;   // of float rows
   int64_t rows;
-  float* y;           // y[t * y_stride + i] for output first + i
+  float* y;  // y[t * y_stride + i] for output first + i
   int64_t y_stride;
-  bool round_y;       // to bf16
-  void* scratch;      // scratch_bytes(rows, in), aligned to 64 bytes
+  bool round_y;   // to bf16
+  void* scratch;  // scratch_bytes(rows, in), aligned to 64 bytes
 };
 
 inline constexpr int64_t kPanelRows = 512;
@@ -120,8 +120,8 @@ struct RowKernels {
   void (*hadamard)(float* x, int64_t n, bool round);
 };
 
-// Values after quantisation in blocks with power-of-two scales (spec 3.2, 3.5, 3.6). y may be x. The
-// bits are those of the scalar definition, whatever the instruction set.
+// Values after quantisation in blocks with power-of-two scales (spec 3.2, 3.5, 3.6). y may be x.
+// The bits are those of the scalar definition, whatever the instruction set.
 struct QuantKernels {
   void (*fp8)(const float* x, int64_t n, int64_t block, float* y);
   void (*fp4)(const float* x, int64_t n, int64_t block, float* y);
@@ -168,12 +168,12 @@ struct AttentionKernels {
 };
 
 // A product of bf16 matrices with sums in float: c[i][j] = sum_k a[i][k] * b[k][j]. The order of a
-// sum depends on k alone, and cutting k into calls that add changes no bit if the cuts are multiples
-// of 32.
+// sum depends on k alone, and cutting k into calls that add changes no bit if the cuts are
+// multiples of 32.
 //
 // `a` is row-major. `b` lies in tiles of 32 k x 16 columns: tile (kb, nb) is at b + kb * b_k_stride
-// + nb * b_n_stride and holds [16 pairs of k][16 columns][2]. If n < 16 there is one tile column and
-// its rows are [n][2]; otherwise n is a multiple of 16.
+// + nb * b_n_stride and holds [16 pairs of k][16 columns][2]. If n < 16 there is one tile column
+// and its rows are [n][2]; otherwise n is a multiple of 16.
 inline constexpr int64_t kTileSize = 16;  // rows of a, columns of b
 inline constexpr int64_t kTileK = 32;
 struct Bf16ProductJob {

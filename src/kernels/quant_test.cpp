@@ -25,8 +25,7 @@ class Quantisers : public ::testing::TestWithParam<const Kernels*> {
   const Kernels& kernels_ = *GetParam();
 };
 INSTANTIATE_TEST_SUITE_P(InstructionSets, Quantisers,
-                         ::testing::ValuesIn(testing::AvailableKernels()),
-                         testing::NameOfKernels);
+                         ::testing::ValuesIn(testing::AvailableKernels()), testing::NameOfKernels);
 
 // Calls visit(value) for every positive finite bf16 value.
 template <class Visitor>

@@ -19,9 +19,9 @@ struct RopeScaling {
 // f_i for the dim / 2 pairs, in f32 throughout.
 std::vector<float> RopeFrequencies(int64_t dim, double theta, const RopeScaling& scaling);
 
-// cos and sin of the angles of some positions, [positions, 2 * pairs] as Kernels::rotate takes them.
-// The angle is the f32 product of position and frequency, rounded to f32 before the functions are
-// taken.
+// cos and sin of the angles of some positions, [positions, 2 * pairs] as Kernels::rotate takes
+// them. The angle is the f32 product of position and frequency, rounded to f32 before the functions
+// are taken.
 class RopeAngles {
  public:
   RopeAngles() = default;

@@ -246,10 +246,12 @@ TEST_P(RowKernelsTest, StreamsEqualTheDefinition) {
     Guarded mixed = streams;
     Guarded mixed_rounded = streams;
     kernels_.streams.mix(u.data(), post.data(), comb.data(), d, false, mixed.data());
-    const float squares = kernels_.streams.mix(u.data(), post.data(), comb.data(), d, true,
-                                               mixed_rounded.data());
+    const float squares =
+        kernels_.streams.mix(u.data(), post.data(), comb.data(), d, true, mixed_rounded.data());
     ASSERT_EQ(squares, kernels_.streams.sum_of_squares(mixed_rounded.data(), d));
-    const auto at = [&](size_t j, int64_t i) { return double{x[j * static_cast<size_t>(d) + static_cast<size_t>(i)]}; };
+    const auto at = [&](size_t j, int64_t i) {
+      return double{x[j * static_cast<size_t>(d) + static_cast<size_t>(i)]};
+    };
     for (int64_t i = 0; i < d; ++i) {
       double sum = 0;
       for (size_t j = 0; j < 4; ++j) sum += pre[j] * at(j, i);

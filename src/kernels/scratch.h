@@ -1,5 +1,5 @@
-// Memory for the intermediate rows of a pass. It is reserved once and handed out like a stack, so that
-// the pages of one operator serve the next; it is not cleared.
+// Memory for the intermediate rows of a pass. It is reserved once and handed out like a stack, so
+// that the pages of one operator serve the next; it is not cleared.
 #pragma once
 
 #include <cstddef>

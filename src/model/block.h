@@ -16,7 +16,8 @@ class Block {
   Block(const LayerWeights& weights, const ModelConfig& config, const RopeTables& rope)
       : weights_(weights), config_(config), attention_(weights.attn, weights.kind, config, rope) {}
 
-  // streams is [rows, n, d], in place; squares [rows] has the sums of its squares, before and after.
+  // streams is [rows, n, d], in place; squares [rows] has the sums of its squares, before and
+  // after.
   void Forward(const OpContext& context, const Batch& batch, LayerStates states,
                const Observer& observe, float* streams, float* squares) const;
 

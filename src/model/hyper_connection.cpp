@@ -47,7 +47,8 @@ std::vector<float> Product(const OpContext& context, const HyperConnectionWeight
   return mix;
 }
 
-// The work on one row after the product. M = (fn . x) * rho; the factor is applied after the product.
+// The work on one row after the product. M = (fn . x) * rho; the factor is applied after the
+// product.
 class RowOfStreams {
  public:
   RowOfStreams(const OpContext& context, const ModelConfig& config, const HcFusion& fusion,
@@ -130,9 +131,9 @@ void HcPost(const OpContext& context, const HcCoefficients& coefficients, const 
   const OperationTimer timer(context, &OperationCounts::hc_ns);
   const int64_t d = config.hidden_size;
   ForRows(context, rows, n * d, [&](int64_t row) {
-    const float sum = context.kernels.streams.mix(
-        u + row * d, coefficients.post.data() + row * n, coefficients.comb.data() + row * n * n, d,
-        context.reference(), streams + row * n * d);
+    const float sum = context.kernels.streams.mix(u + row * d, coefficients.post.data() + row * n,
+                                                  coefficients.comb.data() + row * n * n, d,
+                                                  context.reference(), streams + row * n * d);
     if (squares != nullptr) squares[row] = sum;
   });
 }

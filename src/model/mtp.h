@@ -20,7 +20,8 @@ class Mtp {
   const Block& block() const { return block_; }
 
   // Z of every row: streams [rows, n, d] of position i and the embedding [rows, d] of token i + 1,
-  // in place on the streams; squares [rows] gets the sums of their squares. The embedding is scratch.
+  // in place on the streams; squares [rows] gets the sums of their squares. The embedding is
+  // scratch.
   void Combine(const OpContext& context, float* embedding, int64_t rows, float* streams,
                float* squares) const;
 

@@ -405,9 +405,8 @@ void LayerCheck::Router() {
   Floats scores(static_cast<size_t>(rows() * config_.n_routed_experts));
   RouterScores(context_, weights_.ffn, In("ffn_norm.out.x").data(), rows(), scores.data());
   goldens_.ExpectF32(Name("router.out.scores"), scores);
-  const Routes routes =
-      Route(context_, weights_.ffn, config_, In("router.out.scores").data(),
-            goldens_.TokensAtPositions());
+  const Routes routes = Route(context_, weights_.ffn, config_, In("router.out.scores").data(),
+                              goldens_.TokensAtPositions());
   goldens_.ExpectIds(Name("router.out.ids"), {routes.ids.begin(), routes.ids.end()});
   goldens_.ExpectF32(Name("router.out.weights"), routes.weights);
   std::vector<int64_t> first_ids;
@@ -457,8 +456,7 @@ void LayerCheck::Experts() {
   QuantizeRows(context_, x.data(), rows(), d, quantized.data());
   Floats shared(x.size());
   std::vector<ExpertCall> calls;
-  calls.push_back(
-      {&weights_.ffn.shared_experts, quantized.data(), nullptr, rows(), shared.data()});
+  calls.push_back({&weights_.ffn.shared_experts, quantized.data(), nullptr, rows(), shared.data()});
   RunExperts(context_, config_, calls);
   goldens_.ExpectBf16(Name("shared_expert.out.y"), shared);
 

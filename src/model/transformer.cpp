@@ -68,10 +68,10 @@ int64_t PassFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   const int64_t common = config.hc_mult * d + 1 + 2 * d;
   const int64_t packed_streams = 3 * config.hc_mult * d / 2;
   // qr, window row and q; then quantised x, kappa and gamma, indexer queries or o and what follows.
-  const int64_t attention =
-      rank + c + heads +
-      std::max({d + d / 2, 4 * c + 3 * d / 2, index + config.index_n_heads + rank + rank / 2 + d / 2,
-                heads + config.o_groups * config.o_lora_rank + heads / 2});
+  const int64_t attention = rank + c + heads +
+                            std::max({d + d / 2, 4 * c + 3 * d / 2,
+                                      index + config.index_n_heads + rank + rank / 2 + d / 2,
+                                      heads + config.o_groups * config.o_lora_rank + heads / 2});
   // Scores, quantised x, shared output, inputs and outputs of the chosen experts, gate and up of
   // those and the shared one, whose place the addresses of the outputs take later.
   const int64_t moe = config.n_routed_experts + 2 * d + 2 * k * d +
@@ -89,8 +89,8 @@ int64_t PassBytes(const ModelConfig& config, int64_t rows, int64_t threads) {
 
 // Floats of what the heap serves besides.
 int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
-  // Coefficients of mHC twice, 64-bit selections, candidates of the index scan, RoPE angles; routes,
-  // pairs and calls of experts.
+  // Coefficients of mHC twice, 64-bit selections, candidates of the index scan, RoPE angles;
+  // routes, pairs and calls of experts.
   const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
                       2 * (2 * config.index_topk + 64) + 4 * config.qk_rope_head_dim +
                       24 * config.num_experts_per_tok;
@@ -199,8 +199,8 @@ std::vector<WorkLogits> Transformer::Forward(const OpContext& caller, std::span<
 }
 
 void Transformer::ForwardMtp(const OpContext& context, std::span<const Work> works,
-                             const Batch& batch, const float* streams,
-                             const LayerObserver& observe, std::vector<WorkLogits>& results) const {
+                             const Batch& batch, const float* streams, const LayerObserver& observe,
+                             std::vector<WorkLogits>& results) const {
   const int64_t n = config().hc_mult;
   const int64_t d = config().hidden_size;
   Batch shifted;  // row i has the streams and position of token i and the id of token i + 1

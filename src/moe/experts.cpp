@@ -132,8 +132,8 @@ void Moe(const OpContext& context, const MoeWeights& weights, const ModelConfig&
   const ScratchArray<float> inputs(context, single ? 0 : rows * k * d);
   const ScratchArray<float> outputs(context, rows * k * d);
   std::vector<ExpertCall> calls;
-  calls.push_back({&weights.shared_experts, input_of(weights.shared_experts), nullptr, rows,
-                   shared.data()});
+  calls.push_back(
+      {&weights.shared_experts, input_of(weights.shared_experts), nullptr, rows, shared.data()});
   std::vector<const float*> sources;
   for (size_t e = 0; e + 1 < pairs.begin.size(); ++e) {
     const int64_t first = pairs.begin[e];

@@ -9,9 +9,9 @@
 namespace {
 
 // e^v = 2^n e^r with n the nearest integer to v / ln 2, so |r| <= 0.3475. ln 2 = high - low, with
-// `high` so short that n * high and v - n * high are exact. The polynomial interpolates (e^r - 1 - r) /
-// r^2 at Chebyshev's nodes; its share of the error is 2^-26.5. What 1 + (v - n * high) rounds away is
-// added with the small terms, so that one rounding remains that matters.
+// `high` so short that n * high and v - n * high are exact. The polynomial interpolates (e^r - 1 -
+// r) / r^2 at Chebyshev's nodes; its share of the error is 2^-26.5. What 1 + (v - n * high) rounds
+// away is added with the small terms, so that one rounding remains that matters.
 inline Vec Exp(Vec v) {
   v = Min(Broadcast(89.0F), Max(Broadcast(-104.0F), v));
   const Vec one = Broadcast(1.0F);
@@ -35,9 +35,9 @@ inline Vec Sigmoid(Vec v) {
   return Div(one, Add(one, Exp(Sub(Zero(), v))));
 }
 
-// log(1 + e^v) = max(v, 0) + log(1 + e) with e = e^-|v| <= 1, and log(1 + e) = 2 artanh(e / (2 + e)),
-// whose argument is at most 1/3. Above 20, where the specification says v, the second term is less
-// than half an ulp of the first.
+// log(1 + e^v) = max(v, 0) + log(1 + e) with e = e^-|v| <= 1, and log(1 + e) = 2 artanh(e / (2 +
+// e)), whose argument is at most 1/3. Above 20, where the specification says v, the second term is
+// less than half an ulp of the first.
 inline Vec Softplus(Vec v) {
   const Vec e = Exp(FloatOfBits(Or(BitsOf(v), BroadcastInt(INT32_MIN))));
   const Vec s = Div(e, Add(e, Broadcast(2.0F)));

@@ -20,7 +20,10 @@ constexpr dsv::Kernels TableOfLanes(const char* name, const dsv::Bf16Kernels* bf
                                     const dsv::IndexKernels& index = kLaneIndex) {
   return {.name = name,
           .linear = {.panels = kFloatPanels, .dot = Dot},
-          .expand = {.bf16 = ExpandBf16, .e4m3 = ExpandE4m3, .e2m1 = ExpandE2m1, .row_part = ExpandRowPart},
+          .expand = {.bf16 = ExpandBf16,
+                     .e4m3 = ExpandE4m3,
+                     .e2m1 = ExpandE2m1,
+                     .row_part = ExpandRowPart},
           .rows = {.sum_of_squares = SumOfSquares,
                    .round_bf16 = RoundRowToBf16,
                    .rms_norm = RmsNormRow,

@@ -23,8 +23,8 @@ inline float AbsMaxOf(const float* x, int64_t n) {
   return lanes[0];
 }
 
-// Rounds to a grid with kBits mantissa bits and equal steps below `smallest`, a power of two: adding
-// and subtracting 1.5 * 2^23 steps rounds to a multiple of the step.
+// Rounds to a grid with kBits mantissa bits and equal steps below `smallest`, a power of two:
+// adding and subtracting 1.5 * 2^23 steps rounds to a multiple of the step.
 template <int kBits>
 inline Vec RoundLanesToGrid(Vec v, float smallest) {
   constexpr int32_t kMagic = ((23 - kBits) << 23) + 0x400000;
@@ -55,11 +55,13 @@ inline void QuantizeBlock(const float* x, int64_t n, float* y) {
 }
 
 void QuantizeFp8(const float* x, int64_t n, int64_t block, float* y) {
-  for (int64_t i = 0; i < n; i += block) QuantizeBlock<3>(x + i, n - i < block ? n - i : block, y + i);
+  for (int64_t i = 0; i < n; i += block)
+    QuantizeBlock<3>(x + i, n - i < block ? n - i : block, y + i);
 }
 
 void QuantizeFp4(const float* x, int64_t n, int64_t block, float* y) {
-  for (int64_t i = 0; i < n; i += block) QuantizeBlock<1>(x + i, n - i < block ? n - i : block, y + i);
+  for (int64_t i = 0; i < n; i += block)
+    QuantizeBlock<1>(x + i, n - i < block ? n - i : block, y + i);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What is done to single rows of activations, over the lanes of simd_<isa>.h: norms, sums, roundings.
+// What is done to single rows of activations, over the lanes of simd_<isa>.h: norms, sums,
+// roundings.
 #pragma once
 
 #include "kernels/kernel_table.h"

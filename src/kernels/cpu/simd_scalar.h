@@ -124,7 +124,9 @@ inline Ints Or(Ints a, Ints b) {
 }
 
 inline Ints AddInts(Ints a, Ints b) {
-  for (int64_t i = 0; i < kLanes; ++i) a.lane[i] = static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) + static_cast<uint32_t>(b.lane[i]));
+  for (int64_t i = 0; i < kLanes; ++i)
+    a.lane[i] =
+        static_cast<int32_t>(static_cast<uint32_t>(a.lane[i]) + static_cast<uint32_t>(b.lane[i]));
   return a;
 }
 
