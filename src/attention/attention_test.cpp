@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention/compressor.h"
+#include "attention/index_scorer.h"
 #include "attention/indexer.h"
 #include "kernels/kernels.h"
 #include "kernels/quant.h"
@@ -131,8 +132,8 @@ std::vector<float> Scores(const Floats& iq, const Floats& w, const Floats& keys,
 TEST(IndexScorer, EqualsTheDefinition) {
   const Context context(Precision::kReference);
   constexpr int64_t kWidth = 32;
-  constexpr int64_t kKeys = 32;
-  for (const int64_t heads : {1, 3, 4, 9}) {
+  constexpr int64_t kKeys = 40;
+  for (const int64_t heads : {1, 3, 4, 9, 64}) {
     constexpr int64_t kQueries = 3;
     auto iq = RandomFloats(static_cast<size_t>(kQueries * heads * kWidth), 1);
     auto w = RandomFloats(static_cast<size_t>(kQueries * heads), 2);
@@ -145,22 +146,25 @@ TEST(IndexScorer, EqualsTheDefinition) {
     for (int64_t i = 0; i < kKeys; ++i) store.rows.Append(keys.data() + i * kWidth);
     IndexScorer scorer(heads, kWidth);
     scorer.SetQueries(context.op, iq.data(), w.data(), kQueries);
-    for (const int64_t count : {1, 5, 16, 17, 31, 32}) {
-      Floats scores(static_cast<size_t>(kQueries * count), NAN);
-      scorer.Score(context.op, store.rows, kKeys - count, count, scores.data());
+    for (const int64_t count : {1, 5, 16, 17, 31, 32, 33, 40}) {
+      const int64_t stride = IndexScorer::Stride(count);
+      Floats scores(static_cast<size_t>(kQueries * stride), NAN);
+      scorer.Score(context.op, store.rows, 0, count, scores.data());
       for (int64_t q = 0; q < kQueries; ++q) {
         for (int64_t s = 0; s < count; ++s) {
-          float sum = 0;
+          Floats parts;
           for (int64_t h = 0; h < heads; ++h) {
             double dot = 0;
             for (int64_t i = 0; i < kWidth; ++i) {
               dot += static_cast<double>(iq[static_cast<size_t>((q * heads + h) * kWidth + i)]) *
-                     keys[static_cast<size_t>((kKeys - count + s) * kWidth + i)];
+                     keys[static_cast<size_t>(s * kWidth + i)];
             }
             const float a = std::max(RoundBf16(static_cast<float>(dot)), 0.0F);
-            sum += RoundBf16(a * w[static_cast<size_t>(q * heads + h)]);
+            parts.push_back(RoundBf16(a * w[static_cast<size_t>(q * heads + h)]));
           }
-          ASSERT_EQ(scores[static_cast<size_t>(q * count + s)], RoundBf16(sum)) << q << " " << s;
+          ASSERT_EQ(scores[static_cast<size_t>(q * stride + s)],
+                    RoundBf16(reference::SumOfHeads(parts)))
+              << q << " " << s;
         }
       }
     }
@@ -238,6 +242,55 @@ TEST(Indexer, ThreadsChangeNoSelection) {
   }
 }
 
+// Long packed keys, which a filter may thin out before they are scored, among them equal ones.
+TEST(Indexer, SelectsTheLargestOfPackedKeys) {
+  constexpr int64_t kHeads = 5;
+  constexpr int64_t kWidth = 128;
+  constexpr int64_t kKeys = 5000;
+  const IndexerWeights weights;
+  const std::vector<float> frequencies;
+  BlockLayout layout;
+  const RowArea area = layout.Add(RowFormat::IndexKey(Precision::kReference, kWidth), 4);
+  RowBlocks blocks(layout.bytes());
+  RowStore store(blocks, area);
+  auto keys = RandomFloats(kKeys * kWidth, 1);
+  std::copy_n(keys.begin(), 500 * kWidth, keys.begin() + 3000 * kWidth);
+  for (int64_t s = 0; s < kKeys; ++s) {
+    keys[static_cast<size_t>(s * kWidth)] *= s % 50 == 7 ? 100.0F : 1.0F;
+    SimulateFp4(kScalarKernels, keys.data() + s * kWidth, kWidth);
+    store.Append(keys.data() + s * kWidth);
+  }
+  for (const int64_t top_k : {1, 60, 512}) {
+    const Indexer indexer(weights, IndexConfig(kHeads, kWidth, top_k), frequencies);
+    for (const int64_t rows : {1, 2, 40}) {
+      auto iq = RandomFloats(static_cast<size_t>(rows * kHeads * kWidth), 2);
+      for (int64_t i = 0; i < rows * kHeads; ++i) {
+        SimulateFp4(kScalarKernels, iq.data() + i * kWidth, kWidth);
+      }
+      auto w = RandomFloats(static_cast<size_t>(rows * kHeads), 3);
+      for (float& value : w) value = RoundBf16(value);
+      const Segment segment{0, rows, 4 * kKeys - rows};
+      for (const int64_t threads : {1, 2, 3}) {
+        const Context context(Precision::kReference, threads);
+        std::vector<std::vector<int64_t>> selected(static_cast<size_t>(rows));
+        indexer.Select(context.op, segment, iq.data(), w.data(), store, selected.data());
+        IndexScorer scorer(kHeads, kWidth);
+        scorer.SetQueries(context.op, iq.data(), w.data(), rows);
+        const int64_t stride = IndexScorer::Stride(kKeys);
+        Floats scores(static_cast<size_t>(rows * stride));
+        scorer.Score(context.op, store, 0, kKeys, scores.data());
+        for (int64_t t = 0; t < rows; ++t) {
+          const auto row = scores.begin() + t * stride;
+          const Floats visible(row, row + (segment.position + t + 1) / 4);
+          ASSERT_EQ(selected[static_cast<size_t>(t)], reference::TopK(visible, top_k))
+              << "top " << top_k << " query " << t << " of " << rows << ", " << threads
+              << " threads";
+        }
+      }
+    }
+  }
+}
+
 TEST(IndexScorer, RoundsEveryStepAndKeepsNegativeScores) {
   const Context context(Precision::kReference);
   constexpr int64_t kWidth = 32;
@@ -260,8 +313,9 @@ TEST(IndexScorer, RoundsEveryStepAndKeepsNegativeScores) {
   SimulateFp4(kScalarKernels, simulated.data(), kWidth);
   ASSERT_EQ(simulated, iq);
   scorer.SetQueries(context.op, iq.data(), w.data(), 1);
-  Floats scores(3);
+  Floats scores(static_cast<size_t>(IndexScorer::Stride(3)));
   scorer.Score(context.op, store.rows, 0, 3, scores.data());
+  scores.resize(3);
   // Head 0: 1.625, -2.5 (nothing), 3; head 1: 2, 2, 0.
   EXPECT_EQ(scores, (Floats{-0.8125F + 0.5F, 0.5F, -1.5F}));
 }

@@ -4,13 +4,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "attention/index_scan.h"
+#include "attention/index_scorer.h"
 #include "kernels/for_rows.h"
 #include "kernels/hadamard.h"
 #include "kernels/matmul.h"
 #include "kernels/quant.h"
 #include "kernels/scratch.h"
-#include "tensor/number_formats.h"
-#include "tensor/tensor_view.h"
 
 namespace dsv {
 namespace {
@@ -24,76 +24,6 @@ constexpr int64_t kTilesPerTask = 16;
 int64_t VisibleRows(int64_t position) { return (position + 1) / kCsaRatio; }
 
 }  // namespace
-
-void IndexScorer::SetQueries(const OpContext& context, const float* iq, const float* w,
-                             int64_t queries) {
-  queries_ = queries;
-  iq_ = iq;
-  w_ = w;
-  if (!context.reference()) return;
-  const int64_t blocks = queries * heads_ * head_dim_ / kFp4Block;
-  q_.resize(static_cast<size_t>(blocks * kFp4Block));
-  q_scale_.resize(static_cast<size_t>(blocks));
-  q_correction_.resize(static_cast<size_t>(blocks));
-  for (int64_t b = 0; b < blocks; ++b) {
-    const float* block = iq + b * kFp4Block;
-    const float scale = Fp4Scale(block, kFp4Block);
-    int32_t sum = 0;
-    for (int64_t i = 0; i < kFp4Block; ++i) {
-      const auto q = static_cast<int8_t>(block[i] / scale * 2);
-      q_[static_cast<size_t>(b * kFp4Block + i)] = q;
-      sum += q;
-    }
-    q_scale_[static_cast<size_t>(b)] = scale / 4;
-    q_correction_[static_cast<size_t>(b)] = -kIndexKeyBias * sum;
-  }
-}
-
-void IndexScorer::Score(const OpContext& context, const RowStore& keys, int64_t begin,
-                        int64_t count, float* scores) {
-  context.Count(&OperationCounts::index_scan, queries_ * heads_ * head_dim_ * count);
-  context.Count(&OperationCounts::key_bytes, count * keys.format().bytes());
-  if (context.reference()) {
-    ScorePacked(context, keys.Stored(begin), count, scores);
-  } else {
-    ScoreFloats(context, keys.Stored(begin), count, scores);
-  }
-}
-
-void IndexScorer::ScorePacked(const OpContext& context, const std::byte* keys, int64_t count,
-                              float* scores) {
-  constexpr auto kLine = static_cast<int64_t>(sizeof(CacheLine));
-  scratch_.resize(static_cast<size_t>((IndexScratchBytes(head_dim_) + kLine - 1) / kLine));
-  context.kernels.index.scores({.q = q_.data(),
-                                .q_scale = q_scale_.data(),
-                                .q_correction = q_correction_.data(),
-                                .w = w_,
-                                .queries = queries_,
-                                .heads = heads_,
-                                .width = head_dim_,
-                                .keys = keys,
-                                .count = count,
-                                .scratch = scratch_.data(),
-                                .scores = scores,
-                                .score_stride = count});
-}
-
-void IndexScorer::ScoreFloats(const OpContext& context, const std::byte* keys, int64_t count,
-                              float* scores) {
-  dots_.resize(static_cast<size_t>(heads_ * count));
-  for (int64_t i = 0; i < queries_; ++i, scores += count) {
-    context.kernels.linear.dot(reinterpret_cast<const float*>(keys), head_dim_, count,
-                        iq_ + i * heads_ * head_dim_, head_dim_, heads_, head_dim_, dots_.data(),
-                        count);
-    std::fill(scores, scores + count, 0.0F);
-    for (int64_t h = 0; h < heads_; ++h) {
-      const float w = w_[i * heads_ + h];
-      for (int64_t s = 0; s < count; ++s) {
-        scores[s] += std::max(dots_[static_cast<size_t>(h * count + s)], 0.0F) * w;
-      }
-    }
-  }
-}
 
 Indexer::Indexer(const IndexerWeights& weights, const ModelConfig& config,
                  const std::vector<float>& frequencies)
@@ -134,23 +64,15 @@ void Indexer::HeadWeights(const OpContext& context, const float* x, int64_t rows
 void Indexer::Scan(const OpContext& context, const Segment& segment, const Part& part,
                    const float* iq, const float* w, const RowStore& keys,
                    std::vector<TopK>& top) const {
-  const int64_t tile = keys.rows_per_block();
   IndexScorer scorer(heads_, head_dim_);
   scorer.SetQueries(context, iq + part.first * heads_ * head_dim_, w + part.first * heads_,
                     part.count);
-  std::vector<float> scores(static_cast<size_t>(part.count * tile));
-  top.assign(static_cast<size_t>(part.count), TopK(top_k_));
-  for (int64_t begin = part.begin_key; begin < part.end_key; begin += tile) {
-    const int64_t end = std::min(begin + tile, part.end_key);
-    scorer.Score(context, keys, begin, end - begin, scores.data());
-    for (int64_t i = 0; i < part.count; ++i) {
-      const int64_t visible = VisibleRows(segment.position + part.first + i);
-      const int64_t seen = std::min(end, visible) - begin;
-      if (seen > 0) {
-        top[static_cast<size_t>(i)].Offer(scores.data() + i * (end - begin), seen, begin);
-      }
-    }
+  std::vector<int64_t> visible;
+  for (int64_t i = 0; i < part.count; ++i) {
+    visible.push_back(VisibleRows(segment.position + part.first + i));
   }
+  top.assign(static_cast<size_t>(part.count), TopK(top_k_));
+  IndexScan(context, keys, scorer, visible, top).Run(part.begin_key, part.end_key);
 }
 
 void Indexer::Select(const OpContext& context, const Segment& segment, const float* iq,

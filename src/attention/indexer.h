@@ -14,39 +14,6 @@
 
 namespace dsv {
 
-// Scores keys for a few queries at a time (spec 4.8). In reference precision the keys are read as
-// they are packed and the dot products are sums of integers; in f32 precision they are floats.
-class IndexScorer {
- public:
-  IndexScorer(int64_t heads, int64_t head_dim) : heads_(heads), head_dim_(head_dim) {}
-
-  // The queries that Score is about: iq is [queries, Hi, ci], simulated FP4 in reference precision,
-  // and w [queries, Hi]. Both must stay until the next call.
-  void SetQueries(const OpContext& context, const float* iq, const float* w, int64_t queries);
-
-  // Scores of the keys [begin, begin + count), which must lie in one block: [queries, count].
-  void Score(const OpContext& context, const RowStore& keys, int64_t begin, int64_t count,
-             float* scores);
-
- private:
-  void ScorePacked(const OpContext& context, const std::byte* keys, int64_t count, float* scores);
-  void ScoreFloats(const OpContext& context, const std::byte* keys, int64_t count, float* scores);
-
-  int64_t heads_;
-  int64_t head_dim_;
-  int64_t queries_ = 0;
-  const float* iq_ = nullptr;
-  const float* w_ = nullptr;
-  std::vector<int8_t> q_;              // [queries, Hi, ci]
-  std::vector<float> q_scale_;         // [queries, Hi, ci / 32]
-  std::vector<int32_t> q_correction_;  // [queries, Hi, ci / 32]
-  struct alignas(64) CacheLine {
-    std::byte bytes[64];
-  };
-  std::vector<float> dots_;  // [Hi, count], f32 precision
-  std::vector<CacheLine> scratch_;
-};
-
 class Indexer {
  public:
   Indexer(const IndexerWeights& weights, const ModelConfig& config,

@@ -85,6 +85,9 @@ Result<dsv4::Engine> OpenEngine(const ModelFlags& flags, const StoreFlags& store
   options.memory = flags.memory;
   if (store.IsUsed()) {
     options.store = store.directory.empty() ? StateFile("store").string() : store.directory;
+    if (options.store.empty()) {
+      return Fail("--store: expected a directory, because neither XDG_STATE_HOME nor HOME is set");
+    }
     options.store_bytes = store.max_bytes;
     options.store_read_only = store.branch;
   }

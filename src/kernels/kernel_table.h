@@ -8,31 +8,10 @@
 #include <cstdint>
 
 #include "kernels/bf16_tables.h"
+#include "kernels/index_kernels.h"
 #include "tensor/matrix_view.h"
 
 namespace dsv {
-
-// Index scores of packed keys for several queries (spec 4.8), every rounding point included. The
-// dot product of two FP4 blocks is a sum of small integers, so these scores have the same bits in
-// every instruction set. `width` is a multiple of 32.
-struct IndexScoreJob {
-  // FP4 queries as integers: component = q * scale * 2 in blocks of 32, scale as in E8M0 / 4.
-  const int8_t* q;              // [queries, heads, width], twice the E2M1 values
-  const float* q_scale;         // [queries, heads, width / 32], a quarter of the scales
-  const int32_t* q_correction;  // [queries, heads, width / 32], -kIndexKeyBias * sum of the block
-  const float* w;               // [queries, heads]
-  int64_t queries;
-  int64_t heads;
-  int64_t width;
-  const void* keys;  // [count] rows of E2M1, width / 2 bytes, and E8M0, width / 32 bytes
-  int64_t count;
-  void* scratch;  // IndexScratchBytes(width), aligned to 64 bytes
-  float* scores;  // [queries, score_stride], count of each row written
-  int64_t score_stride;
-};
-// Keys are expanded to unsigned bytes: twice the E2M1 value plus this.
-inline constexpr int32_t kIndexKeyBias = 12;
-constexpr int64_t IndexScratchBytes(int64_t width) { return 16 * (width + width / 32 * 4); }
 
 // Some outputs of y = W x for rows of activations (spec 2.5, 3.3, 3.4). Weights are expanded from
 // the bytes of the checkpoint as they are multiplied. `rows` and the outputs that share a panel
@@ -186,10 +165,6 @@ struct AttentionKernels {
   void (*add_weighted_rows)(const WeightedRowsJob& job);
   // x / divisor, rounded with b16 if `round`; -0 becomes +0.
   void (*divide)(float* x, int64_t n, float divisor, bool round);
-};
-
-struct IndexKernels {
-  void (*scores)(const IndexScoreJob& job);
 };
 
 // A product of bf16 matrices with sums in float: c[i][j] = sum_k a[i][k] * b[k][j]. The order of a

@@ -176,6 +176,7 @@ TEST(MatMul, EveryFormatKindAndPrecision) {
         CheckProduct(format, kind, precision, 131, 256, 3);
         // More than one strip of outputs, piece of inputs and tile of rows, the last ones ragged.
         CheckProduct(format, kind, precision, 261, 640, 37);
+        CheckProduct(format, kind, precision, 24, 256, 61);
       }
     }
   }
@@ -197,7 +198,7 @@ TEST(MatMul, OneRowAndManyRowsHaveTheSameBits) {
   ThreadPool three(3);
   for (const MatrixFormat format : kFormats) {
     const int64_t in = 640;
-    const int64_t out = 70;
+    const int64_t out = 88;
     const StoredMatrix matrix(format, out, in, 21);
     for (const Precision precision : {Precision::kReference, Precision::kF32}) {
       const int64_t most = 550;  // more than one panel of rows

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 namespace dsv {
 namespace {
@@ -17,17 +18,19 @@ uint32_t OrderedBits(float score) {
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
-// The inverse, but for NaN.
+// The inverse; all NaNs are one.
 float FloatOfOrderedBits(uint32_t bits) {
+  if (bits == kNanBits) return std::numeric_limits<float>::quiet_NaN();
   return std::bit_cast<float>((bits & 0x80000000U) != 0 ? bits & 0x7FFFFFFFU : ~bits);
 }
 
 }  // namespace
 
+float TopK::Threshold() const { return FloatOfOrderedBits(static_cast<uint32_t>(threshold_ >> 32)); }
+
 void TopK::Offer(const float* scores, int64_t count, int64_t first) {
   // Indices ascend, so that beside a threshold only a larger score can get in.
-  if (const auto bits = static_cast<uint32_t>(threshold_ >> 32); bits != kNanBits) {
-    const float least = FloatOfOrderedBits(bits);
+  if (const float least = Threshold(); !std::isnan(least)) {
     int larger = 0;
     for (int64_t i = 0; i < count; ++i) larger |= static_cast<int>(scores[i] > least);
     if (larger == 0) return;

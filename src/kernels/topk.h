@@ -20,6 +20,10 @@ class TopK {
   // calls.
   void Offer(const float* scores, int64_t count, int64_t first);
 
+  // A score that is not above this cannot get in with an index above all offered; a NaN while every
+  // score may.
+  float Threshold() const;
+
   // Takes over what another selection of as many was offered: other indices.
   void Merge(const TopK& other);
 

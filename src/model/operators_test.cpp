@@ -10,6 +10,7 @@
 
 #include "attention/attend.h"
 #include "attention/attention.h"
+#include "attention/index_scorer.h"
 #include "kernels/expand.h"
 #include "kernels/hadamard.h"
 #include "kernels/matmul.h"
@@ -336,10 +337,9 @@ void LayerCheck::IndexScores(const RowStore& keys) {
   for (int64_t t = 0; t < rows(); ++t) {
     scorer.SetQueries(context_, iq.data() + t * heads * width, w.data() + t * heads, 1);
     const int64_t visible = (goldens_.positions()[static_cast<size_t>(t)] + 1) / 4;
-    for (int64_t begin = 0; begin < visible; begin += keys.rows_per_block()) {
-      scorer.Score(context_, keys, begin, std::min(keys.rows_per_block(), visible - begin),
-                   scores.data() + t * count + begin);
-    }
+    Floats row(static_cast<size_t>(IndexScorer::Stride(visible)));
+    scorer.Score(context_, keys, 0, visible, row.data());
+    std::copy_n(row.begin(), visible, scores.begin() + t * count);
   }
   goldens_.ExpectBf16(Name("indexer.out.scores"), scores);
 }

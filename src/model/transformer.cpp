@@ -82,13 +82,18 @@ int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   // Coefficients of mHC twice, 64-bit selections, RoPE angles; routes, pairs and calls of experts.
   const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
                       4 * config.qk_rope_head_dim + 24 * k;
-  // Per thread: a panel of weights, the candidates of a block of index queries.
+  // Activations as linear products take them: bf16, rows of every expert up to a multiple of 16.
+  const int64_t inputs = std::max(d, config.moe_intermediate_size);
+  const int64_t packed = (rows * std::max(heads, (k + 1) * inputs) +
+                          16 * std::min(config.n_routed_experts, rows * k) * inputs) /
+                         2;
+  // Per thread: panels of weights and sums, the candidates of a block of index queries.
   const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
                                    config.o_groups * config.o_lora_rank});
   const int64_t thread =
-      16 * widest +
+      (1 << 18) + 24 * widest +
       64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
-  return rows * row + threads * thread;
+  return rows * row + packed + threads * thread;
 }
 
 }  // namespace

@@ -34,6 +34,15 @@ inline void AddSecondsFlag(CLI::App& command, double& seconds) {
       ->type_name("S");
 }
 
+inline void AddQuietFlag(CLI::App& command, double& seconds) {
+  command
+      .add_option("--quiet-wait", seconds,
+                  "The longest time to wait before a figure until other processes are idle")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str()
+      ->type_name("S");
+}
+
 inline void AddBaseFlag(CLI::App& command, std::string& base) {
   command
       .add_option("--base", base,

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,19 +36,30 @@ struct CompareFlags {
   std::string scripts;  // empty: the peer's folder
   std::string models;   // empty: the peer's folder
   std::string through;
+  std::string peer_flags;
   std::vector<int64_t> threads = {1, 2};
   std::vector<int64_t> contexts = {0};
   std::vector<int64_t> prefill = {512};
   int64_t experts = 64;
   int64_t rounds = 2;
   double seconds = 2;
+  double quiet_wait = 5;
 };
 
 // Milliseconds of one figure of one engine, a value for each round.
 struct Engine {
   Samples layers;  // decoding one token, without the head; prefill: of a chunk
   Samples head;
+  Samples foreign;  // per cent of the machine that others used
 };
+
+// The words of `text`, which blanks separate.
+std::vector<std::string> Words(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
 
 struct Key {
   bool is_prefill;
@@ -128,15 +140,7 @@ class Comparison {
 
   // `words` behind those of --through.
   Result<Json> JsonOf(std::vector<std::string> words) const {
-    std::vector<std::string> all;
-    std::string word;
-    for (const char c : flags_.through + " ") {
-      if (c != ' ') {
-        word += c;
-      } else if (!word.empty()) {
-        all.push_back(std::exchange(word, {}));
-      }
-    }
+    std::vector<std::string> all = Words(flags_.through);
     all.insert(all.end(), words.begin(), words.end());
     DSV_ASSIGN(const std::string text, OutputOf(all));
     return ParseJson(text, words.front());
@@ -151,11 +155,13 @@ class Comparison {
                        fmt::format("{}", fmt::join(flags_.contexts, ",")), "--threads",
                        fmt::format("{}", fmt::join(flags_.threads, ",")), "--prefill",
                        fmt::format("{}", fmt::join(flags_.prefill, ",")), "--seconds",
-                       fmt::format("{}", flags_.seconds)}));
+                       fmt::format("{}", flags_.seconds), "--quiet-wait",
+                       fmt::format("{}", flags_.quiet_wait)}));
     for (const Json& figure : json["decode"]) {
       Engine& engine = ours_[{false, figure["context"], figure["threads"]}];
       engine.layers.values.push_back(figure["layers"]["ms"]["median"]);
       engine.head.values.push_back(figure["head"]["ms"]["median"]);
+      engine.foreign.values.push_back(figure["foreign_percent"]);
       our_bytes_ = figure["layers"]["bytes"];
     }
     for (const Json& figure : json["prefill"]) {
@@ -163,6 +169,7 @@ class Comparison {
       const double head = figure["head_ms"];
       engine.layers.values.push_back(figure["ms"]["median"].get<double>() - head);
       engine.head.values.push_back(head);
+      engine.foreign.values.push_back(figure["foreign_percent"]);
     }
     machine_ = json["machine"];
     return {};
@@ -177,20 +184,32 @@ class Comparison {
         "--prefill",    fmt::format("{}", fmt::join(flags_.prefill, ",")),
         "--gen",        "8",
         "--reps",       "2",
-        "--quiet-wait", "2"};
+        "--quiet-wait", fmt::format("{}", flags_.quiet_wait)};
     if (NeedsFiller()) words.insert(words.end(), {"--filler", FillerPath()});
+    const std::vector<std::string> further = Words(flags_.peer_flags);
+    words.insert(words.end(), further.begin(), further.end());
     DSV_ASSIGN(const Json json, JsonOf(words));
     for (const Json& figure : json["decode"]) {
-      ms[{false, figure["depth"], figure["threads"]}] = figure["ms_median"];
+      const Key key{false, figure["depth"], figure["threads"]};
+      ms[key] = figure["ms_median"];
+      AddForeign(figure, peer_[key]);
     }
     for (const Json& figure : json["prefill"]) {
       const double tokens = figure["n"];
-      ms[{true, figure["n"], figure["threads"]}] = 1e3 * tokens / figure["tok_s"].get<double>();
+      const Key key{true, figure["n"], figure["threads"]};
+      ms[key] = 1e3 * tokens / figure["tok_s"].get<double>();
+      AddForeign(figure, peer_[key]);
     }
     const Json& bytes = json["bytes_per_token"];
     peer_bytes_ = bytes["routed"].get<int64_t>() + bytes["dense"].get<int64_t>();
     peer_version_ = json.value("version", Json());
     return {};
+  }
+
+  static void AddForeign(const Json& figure, Engine& engine) {
+    for (const Json& share : figure["foreign"]) {
+      engine.foreign.values.push_back(100 * share.get<double>());
+    }
   }
 
   Json Report() const {
@@ -211,7 +230,10 @@ class Comparison {
             {{"ours_ms", AsJson(ours.layers)},
              {"peer_ms", AsJson(peer.layers)},
              {"ratio", Rounded(peer.layers.Median() / ours.layers.Median())}}},
-           {"head", {{"ours_ms", AsJson(ours.head)}, {"peer_ms", AsJson(peer.head)}}}});
+           {"head", {{"ours_ms", AsJson(ours.head)}, {"peer_ms", AsJson(peer.head)}}},
+           {"foreign_percent",
+            {{"ours", Rounded(ours.foreign.Median(), 2)},
+             {"peer", Rounded(peer.foreign.Median(), 2)}}}});
     }
     return json;
   }
@@ -263,6 +285,11 @@ void AddCompareBench(CLI::App& bench, Action& action) {
   AddNumberFlag(*command, "--experts", flags->experts, "Routed experts of a layer", 6, 256);
   AddNumberFlag(*command, "--rounds", flags->rounds, "Turns of each engine", 1, 100);
   AddSecondsFlag(*command, flags->seconds);
+  AddQuietFlag(*command, flags->quiet_wait);
+  command
+      ->add_option("--peer-flags", flags->peer_flags,
+                   "Further flags for bench.py, such as --no-repack")
+      ->type_name("FLAGS");
   command->callback([&action, flags] { action = [flags] { return Run(*flags); }; });
 }
 

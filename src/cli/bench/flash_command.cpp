@@ -8,6 +8,7 @@
 #include "cli/bench/bench_commands.h"
 #include "cli/bench/bench_flags.h"
 #include "cli/bench/flash_report.h"
+#include "cli/bench/foreign_load.h"
 #include "cli/bench/regression.h"
 #include "cli/progress.h"
 #include "kernels/kernels.h"
@@ -22,6 +23,7 @@ struct FlashFlags {
   std::vector<int64_t> prefill;
   int64_t prefill_context = 0;
   double seconds = 2;
+  double quiet_wait = 0;
   int64_t read_mib = 1024;
   std::string base;
 };
@@ -55,8 +57,11 @@ class FlashBench {
     DSV_ASSIGN(machine_, Machine::Make(flags_.read_mib << 20));
     for (const int64_t threads : flags_.threads) {
       ThreadPool pool(threads);
+      WaitForQuiet(flags_.quiet_wait);
+      const ForeignLoad load;
       roofs_.push_back(machine_.Measure(pool, flags_.seconds / 2));
       json_["machine"]["roofs"].push_back(AsJson(roofs_.back()));
+      json_["machine"]["roofs"].back()["foreign_percent"] = Rounded(load.PerCent(), 2);
       progress_.Update(++done_);
     }
     json_["model"] = {{"layers", flags_.shape.layers},
@@ -74,11 +79,14 @@ class FlashBench {
     const SessionState state = StateAt(context);
     for (MachineRoofs& roofs : roofs_) {
       ThreadPool pool(roofs.threads);
+      WaitForQuiet(flags_.quiet_wait);
+      const ForeignLoad load;
       machine_.Refresh(pool, roofs);
       DSV_ASSIGN(PassTimes times,
                  MeasurePasses(model_, kernels_, pool, state, {.seconds = flags_.seconds}));
       const PassFigure figure{context, 1, &roofs, std::move(times)};
       json_["decode"].push_back(DecodeReport(model_, figure));
+      json_["decode"].back()["foreign_percent"] = Rounded(load.PerCent(), 2);
       if (const auto seconds = PublishedSeconds(model_, figure.times)) {
         published_.push_back({context, roofs.threads, *seconds});
       }
@@ -92,12 +100,15 @@ class FlashBench {
     for (const int64_t tokens : flags_.prefill) {
       for (MachineRoofs& roofs : roofs_) {
         ThreadPool pool(roofs.threads);
+        WaitForQuiet(flags_.quiet_wait);
+        const ForeignLoad load;
         machine_.Refresh(pool, roofs);
         const PassOptions options{
             .tokens = tokens, .restart = true, .warm_up = 0, .least = 2, .seconds = flags_.seconds};
         DSV_ASSIGN(PassTimes times, MeasurePasses(model_, kernels_, pool, state, options));
         json_["prefill"].push_back(
             PrefillReport(model_, {flags_.prefill_context, tokens, &roofs, std::move(times)}));
+        json_["prefill"].back()["foreign_percent"] = Rounded(load.PerCent(), 2);
         progress_.Update(++done_);
       }
     }
@@ -178,6 +189,7 @@ void AddFlashBench(CLI::App& bench, Action& action) {
   AddNumberFlag(*command, "--prefill-context", flags->prefill_context, "Tokens before such a chunk",
                 0, 1 << 20);
   AddSecondsFlag(*command, flags->seconds);
+  AddQuietFlag(*command, flags->quiet_wait);
   AddBaseFlag(*command, flags->base);
   AddNumberFlag(*command, "--read-mib", flags->read_mib,
                 "MiB that are read to measure the bandwidth", 1, 1 << 20);

@@ -8,6 +8,7 @@
 
 #include "cli/bench/bench_commands.h"
 #include "cli/bench/bench_flags.h"
+#include "cli/bench/foreign_load.h"
 #include "cli/bench/kernel_cases.h"
 #include "cli/bench/machine.h"
 #include "cli/bench/regression.h"
@@ -23,11 +24,13 @@ struct KernelsFlags {
   std::string only;
   std::string base;
   double seconds = 0.1;
+  double quiet_wait = 0;
   int64_t read_mib = 1024;
   int64_t weight_mib = 1024;
 };
 
 constexpr int64_t kLeastRuns = 3;
+constexpr double kRoofAge = 5;  // seconds after which reading is measured again
 
 class KernelsBench {
  public:
@@ -36,10 +39,11 @@ class KernelsBench {
 
   Result<Json> Run() {
     json_ = {{"bench", "kernels"}, {"machine", DescribeMachine(kernels_.name)}};
-    DSV_ASSIGN(const Machine machine, Machine::Make(flags_.read_mib << 20));
+    DSV_ASSIGN(machine_, Machine::Make(flags_.read_mib << 20));
     for (const int64_t threads : flags_.threads) {
       ThreadPool pool(threads);
-      roofs_.push_back(machine.Measure(pool, 1));
+      WaitForQuiet(flags_.quiet_wait);
+      roofs_.push_back(machine_.Measure(pool, 1));
       json_["machine"]["roofs"].push_back(AsJson(roofs_.back()));
     }
     KernelCaseOptions options = flags_.cases;
@@ -56,8 +60,11 @@ class KernelsBench {
   void Visit(const KernelCase& one) {
     const std::string name = fmt::format("{} {} {}", one.op, one.format, one.shape);
     if (name.find(flags_.only) == std::string::npos) return;
-    for (const MachineRoofs& roofs : roofs_) {
+    for (MachineRoofs& roofs : roofs_) {
       ThreadPool pool(roofs.threads);
+      WaitForQuiet(flags_.quiet_wait);
+      if (since_roofs_.Seconds() > kRoofAge) Refresh();
+      const ForeignLoad load;
       const OpContext context{kernels_, pool, Precision::kReference};
       one.run(context);
       Samples samples;
@@ -66,8 +73,17 @@ class KernelsBench {
         samples.values.push_back(one.run(context));
       }
       json_["figures"].push_back(Figure(one, roofs, samples));
+      json_["figures"].back()["foreign_percent"] = Rounded(load.PerCent(), 2);
       progress_.Update(std::ssize(json_["figures"]));
     }
+  }
+
+  void Refresh() {
+    for (MachineRoofs& roofs : roofs_) {
+      ThreadPool pool(roofs.threads);
+      machine_.Refresh(pool, roofs);
+    }
+    since_roofs_ = {};
   }
 
   Json Figure(const KernelCase& one, const MachineRoofs& roofs, const Samples& samples) const {
@@ -81,6 +97,7 @@ class KernelsBench {
               {"bytes", one.bytes},
               {"multiply_adds", one.multiply_adds}};
     if (seconds <= 0) return json;
+    json["read_roof_gb_s"] = Rounded(1e-9 * roofs.ReadRate());
     json["gb_s"] = Rounded(1e-9 * static_cast<double>(one.bytes) / seconds);
     if (one.multiply_adds == 0) return json;  // reads what was just written: no roof
     const double operations = 2 * static_cast<double>(one.multiply_adds);
@@ -107,7 +124,9 @@ class KernelsBench {
   const KernelsFlags& flags_;
   const Kernels& kernels_;
   Progress progress_{"bench kernels", "figures", 0};
+  Machine machine_;
   std::vector<MachineRoofs> roofs_;
+  Stopwatch since_roofs_;
   Json json_;
 };
 
@@ -135,6 +154,7 @@ void AddKernelsBench(CLI::App& bench, Action& action) {
       ->type_name("TEXT");
   AddBaseFlag(*command, flags->base);
   AddSecondsFlag(*command, flags->seconds);
+  AddQuietFlag(*command, flags->quiet_wait);
   AddNumberFlag(*command, "--read-mib", flags->read_mib,
                 "MiB that are read to measure the bandwidth", 1, 1 << 20);
   AddNumberFlag(*command, "--weight-mib", flags->weight_mib,

@@ -11,7 +11,6 @@
 #include "cli/bench/synthetic_model.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
-#include "kernels/sinkhorn.h"
 #include "model/hyper_connection.h"
 #include "moe/experts.h"
 #include "moe/router.h"
@@ -146,10 +145,11 @@ class LayerCases {
     Visit("hc_post", shape, rows, 4 * rows * (n + 1) * d, post);
     const std::vector<float> mix = RandomRows(rows, n * n);
     std::vector<float> comb;
-    const auto sinkhorn = [&](const OpContext&) {
+    const auto sinkhorn = [&](const OpContext& context) {
       comb = mix;
       for (int64_t t = 0; t < rows; ++t) {
-        Sinkhorn(comb.data() + t * n * n, n, config_.hc_sinkhorn_iters, config_.hc_eps);
+        context.kernels.streams.sinkhorn(comb.data() + t * n * n, config_.hc_sinkhorn_iters,
+                                         static_cast<float>(config_.hc_eps));
       }
     };
     Visit("sinkhorn", fmt::format("{}x{}", n, n), rows, 4 * rows * n * n, sinkhorn);
@@ -163,7 +163,7 @@ class LayerCases {
     const std::vector<int32_t> tokens(static_cast<size_t>(rows), 0);
     const auto route = [&](const OpContext& context) {
       RouterScores(context, Layer().ffn, x.data(), rows, scores.data());
-      Route(Layer().ffn, config_, scores.data(), tokens);
+      Route(context, Layer().ffn, config_, scores.data(), tokens);
     };
     Visit("router", fmt::format("{}x{}", experts, d), rows, 2 * experts * d + 4 * rows * d, route);
   }

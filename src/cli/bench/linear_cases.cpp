@@ -36,7 +36,7 @@ constexpr FormatCase kFormats[] = {
     {"linear_bf16_input", "bf16", MatrixFormat::kBF16, LinearKind::kBF16, ValueKind::kBf16,
      ValueKind::kE8M0, Arithmetic::kBf16},
     {"linear_f32", "bf16", MatrixFormat::kBF16, LinearKind::kF32, ValueKind::kBf16,
-     ValueKind::kE8M0, Arithmetic::kFp32},
+     ValueKind::kE8M0, Arithmetic::kBf16},  // the inputs are bf16 values too
     {"linear_f32", "f32", MatrixFormat::kF32, LinearKind::kF32, ValueKind::kF32, ValueKind::kE8M0,
      Arithmetic::kFp32},
 };
@@ -107,7 +107,7 @@ void VisitShape(const FormatCase& format, const Shape& shape, int64_t rows, Matr
   FillRandom(1, {ValueKind::kF32, 1}, std::as_writable_bytes(std::span(x)));
   for (int64_t t = 0; t < rows; ++t) {
     float* row = x.data() + t * shape.in;
-    QuantizeActivation(row, shape.in, row);  // FP8 values are bf16 values too
+    QuantizeActivation(kScalarKernels, row, shape.in, row);  // FP8 values are bf16 values too
   }
   std::vector<float> y(static_cast<size_t>(rows * shape.out));
   KernelCase one;

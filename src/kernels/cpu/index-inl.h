@@ -34,77 +34,101 @@ void ExpandKeys(const uint8_t* keys, int64_t count, int64_t width, const KeyTile
   }
 }
 
+// Heads that share the loads of a tile: enough sums to hide the latency of a dot product.
+constexpr int64_t kHeadRows = kLanes == 16 ? 8 : 4;
+
 // What kRows heads, from row `first` of queries x heads on, add to the scores of a tile's keys.
 template <int64_t kRows>
-inline void IndexParts(const dsv::IndexScoreJob& job, const KeyTile& tile, int64_t first,
+inline void IndexParts(const dsv::IndexQueries& queries, const KeyTile& tile, int64_t first,
                        Vec* parts) {
-  const int64_t blocks = job.width / kKeyBlock;
+  const int64_t blocks = queries.width / kKeyBlock;
   Vec dot[kRows];
   for (Vec& v : dot) v = Zero();
   for (int64_t b = 0; b < blocks; ++b) {
     Ints sum[kRows];
     for (int64_t r = 0; r < kRows; ++r) {
-      sum[r] = BroadcastInt(job.q_correction[(first + r) * blocks + b]);
+      sum[r] = BroadcastInt(queries.q_correction[(first + r) * blocks + b]);
     }
     for (int64_t g = b * kGroupsPerBlock; g < (b + 1) * kGroupsPerBlock; ++g) {
       const Ints keys = LoadInts(tile.bytes + g * kLanes);
       for (int64_t r = 0; r < kRows; ++r) {
-        const auto q = dsv::LoadUnaligned<int32_t>(job.q + (first + r) * job.width + 4 * g);
+        const auto q = dsv::LoadUnaligned<int32_t>(queries.q + (first + r) * queries.width + 4 * g);
         sum[r] = DotBytes(sum[r], keys, BroadcastInt(q));
       }
     }
     const Vec scale = Load(tile.scale + b * kLanes);
     for (int64_t r = 0; r < kRows; ++r) {
-      const Vec both = Mul(scale, Broadcast(job.q_scale[(first + r) * blocks + b]));
+      const Vec both = Mul(scale, Broadcast(queries.q_scale[(first + r) * blocks + b]));
       dot[r] = MulAdd(ToFloat(sum[r]), both, dot[r]);
     }
   }
   for (int64_t r = 0; r < kRows; ++r) {
     const Vec a = Relu(RoundLanesToBf16(dot[r]));
-    parts[r] = RoundLanesToBf16(Mul(a, Broadcast(job.w[first + r])));
+    parts[r] = RoundLanesToBf16(Mul(a, Broadcast(queries.w[first + r])));
   }
 }
 
-// Scores of the `count` keys of a tile for all queries.
-void IndexTile(const dsv::IndexScoreJob& job, const KeyTile& tile, int64_t count, float* scores) {
-  constexpr int64_t kRows = 4;
-  const int64_t rows = job.queries * job.heads;
-  Vec score = Zero();
-  int64_t head = 0;
-  for (int64_t first = 0; first < rows; first += kRows) {
-    Vec parts[kRows];
-    const int64_t some = rows - first < kRows ? rows - first : kRows;
-    if (some == kRows) {
-      IndexParts<kRows>(job, tile, first, parts);
-    } else {
-      for (int64_t r = 0; r < some; ++r) IndexParts<1>(job, tile, first + r, parts + r);
+// The sum of what `heads` heads add, from row `first` on; at most kIndexHeadGroup.
+Vec SumHeads(const dsv::IndexQueries& queries, const KeyTile& tile, int64_t first, int64_t heads) {
+  Vec even = Zero();
+  Vec odd = Zero();
+  Vec parts[kHeadRows];
+  int64_t h = 0;
+  for (; h + kHeadRows <= heads; h += kHeadRows) {
+    IndexParts<kHeadRows>(queries, tile, first + h, parts);
+    for (int64_t r = 0; r < kHeadRows; r += 2) {
+      even = Add(even, parts[r]);
+      odd = Add(odd, parts[r + 1]);
     }
-    for (int64_t r = 0; r < some; ++r) {
-      score = Add(score, parts[r]);
-      if (++head < job.heads) continue;
-      score = RoundLanesToBf16(score);
-      if (count == kLanes) {
-        Store(score, scores);
-      } else {
-        StorePartial(score, scores, count);
-      }
-      scores += job.score_stride;
-      score = Zero();
-      head = 0;
+  }
+  for (; h < heads; ++h) {
+    IndexParts<1>(queries, tile, first + h, parts);
+    Vec& sum = h % 2 == 0 ? even : odd;
+    sum = Add(sum, parts[0]);
+  }
+  return Add(even, odd);
+}
+
+// Scores of a tile's keys for one query.
+Vec LaneScores(const dsv::IndexQueries& queries, const KeyTile& tile, int64_t query) {
+  Vec score = Zero();
+  for (int64_t h = 0; h < queries.heads; h += dsv::kIndexHeadGroup) {
+    const int64_t rest = queries.heads - h;
+    const int64_t heads = rest < dsv::kIndexHeadGroup ? rest : dsv::kIndexHeadGroup;
+    score = Add(score, SumHeads(queries, tile, query * queries.heads + h, heads));
+  }
+  return RoundLanesToBf16(score);
+}
+
+// Scores of a run for the queries [first, first + count); `stride` lies between those of queries.
+void ScoreRun(const dsv::IndexQueries& queries, int64_t first, int64_t count,
+              const dsv::KeyRun& run, void* scratch, float* scores, int64_t stride) {
+  static_assert(dsv::kKeyRun % kLanes == 0);
+  const KeyTile tile{static_cast<uint32_t*>(scratch),
+                     static_cast<float*>(scratch) + queries.width / 4 * kLanes};
+  const auto* keys = static_cast<const uint8_t*>(run.keys);
+  const int64_t key_bytes = queries.width / 2 + queries.width / kKeyBlock;
+  for (int64_t begin = 0; begin < run.count; begin += kLanes) {
+    const int64_t some = run.count - begin < kLanes ? run.count - begin : kLanes;
+    ExpandKeys(keys + begin * key_bytes, some, queries.width, tile);
+    for (int64_t i = 0; i < count; ++i) {
+      Store(LaneScores(queries, tile, first + i), scores + i * stride + begin);
     }
   }
 }
 
 void IndexScores(const dsv::IndexScoreJob& job) {
-  const KeyTile tile{static_cast<uint32_t*>(job.scratch),
-                     static_cast<float*>(job.scratch) + job.width / 4 * kLanes};
-  const auto* keys = static_cast<const uint8_t*>(job.keys);
-  const int64_t key_bytes = job.width / 2 + job.width / kKeyBlock;
-  for (int64_t begin = 0; begin < job.count; begin += kLanes) {
-    const int64_t count = job.count - begin < kLanes ? job.count - begin : kLanes;
-    ExpandKeys(keys + begin * key_bytes, count, job.width, tile);
-    IndexTile(job, tile, count, job.scores + begin);
+  const int64_t stride = job.run_count * dsv::kKeyRun;
+  for (int64_t r = 0; r < job.run_count; ++r) {
+    ScoreRun(job.queries, 0, job.queries.queries, job.runs[r], job.scratch,
+             job.scores + r * dsv::kKeyRun, stride);
   }
 }
+
+int64_t KeyTileBytes(int64_t /*heads*/, int64_t width) {
+  return kLanes * (width + width / kKeyBlock * 4);
+}
+
+constexpr dsv::IndexKernels kLaneIndex{.scores = IndexScores, .scratch_bytes = KeyTileBytes};
 
 }  // namespace

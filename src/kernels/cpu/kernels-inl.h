@@ -16,8 +16,8 @@
 
 namespace {
 
-constexpr dsv::Kernels TableOfLanes(const char* name,
-                                    const dsv::Bf16Kernels* bf16 = nullptr) {
+constexpr dsv::Kernels TableOfLanes(const char* name, const dsv::Bf16Kernels* bf16 = nullptr,
+                                    const dsv::IndexKernels& index = kLaneIndex) {
   return {.name = name,
           .linear = {.panels = kFloatPanels, .dot = Dot},
           .expand = {.bf16 = ExpandBf16, .e4m3 = ExpandE4m3, .e2m1 = ExpandE2m1, .row_part = ExpandRowPart},
@@ -43,7 +43,7 @@ constexpr dsv::Kernels TableOfLanes(const char* name,
                         .softmax_rows = SoftmaxRows,
                         .add_weighted_rows = AddWeightedRows,
                         .divide = Divide},
-          .index = {.scores = IndexScores},
+          .index = index,
           .bf16 = bf16};
 }
 

@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t kStrip = 32;    // outputs that are expanded together
 constexpr int64_t kStepIn = 128;  // inputs that are expanded together
-constexpr int64_t kPieceSteps = 2;  // steps for which sums stay in tiles where rows are many
+constexpr int64_t kPieceSteps = 16;  // steps that are expanded together where rows are many
+constexpr int64_t kPackedSteps = 2;  // steps of a piece of packed rows
 constexpr int64_t kAhead = 1;       // steps that are expanded before one is multiplied
 constexpr int64_t kStripTiles = 3;  // tiles of rows whose sums fit into tiles
 
@@ -26,7 +27,7 @@ int64_t PackBytes(int64_t rows, int64_t in) {
   return TileCount(in, dsv::kTileK) * dsv::kTileK * PaddedRows(rows) * 2;
 }
 
-constexpr int64_t kPieceBlocks = kPieceSteps * kStepIn / dsv::kTileK;
+constexpr int64_t kPieceBlocks = kPackedSteps * kStepIn / dsv::kTileK;
 
 // Packed rows lie as [piece of inputs][tile of rows][k block][16 pairs][width][2], so that the rows
 // of a piece are read in the order of memory. Where a tile of them begins, in elements:
@@ -173,17 +174,23 @@ inline void AddScaled(const float* part, float scale, int64_t n, float* sum) {
   }
 }
 
-// Elements of a step's weights, and how many steps are kept: those that are multiplied, then those
-// that are expanded meanwhile.
-constexpr int64_t kStepElements = kStrip * kStepIn * kF32Parts;
-constexpr int64_t kKeptSteps = 2 * kPieceSteps;
+// Elements of a step's weights whose parts are one.
+constexpr int64_t kStepElements = kStrip * kStepIn;
 
 // Few rows leave room for more outputs, whose weights are then read in longer pieces.
-int64_t AmxPanelOuts(int64_t rows) { return rows <= kStripTiles * 16 ? 1024 : 256; }
+bool HasFewRows(int64_t rows) { return rows <= kStripTiles * 16; }
+int64_t AmxPanelOuts(int64_t rows) { return HasFewRows(rows) ? 1024 : 256; }
+
+// Weights of a piece for all strips; of few rows one step of all strips, or a few of one strip.
+int64_t WeightElements(int64_t rows) {
+  const int64_t steps = HasFewRows(rows) ? 1 : kPieceSteps;
+  return steps * AmxPanelOuts(rows) / kStrip * kStepElements;
+}
+static_assert((kAhead + 1) * kF32Parts <= 1024 / kStrip);
 
 int64_t AmxScratchBytes(int64_t rows, int64_t /*in*/) {
-  return kKeptSteps * kStepElements * 2 +
-         (AmxPanelOuts(rows) + kStrip) * PaddedRows(rows) * 4;
+  const int64_t part_sums = kStripTiles * 16 * kStrip;
+  return WeightElements(rows) * 2 + (AmxPanelOuts(rows) * PaddedRows(rows) + part_sums) * 4;
 }
 
 int64_t InterleaveOf(const dsv::LinearPanel& panel) {
@@ -210,7 +217,7 @@ class AmxPanel {
         strips_(TileCount(panel.outs, kStrip)),
         interleave_(InterleaveOf(panel)),
         weights_(static_cast<uint16_t*>(panel.scratch)),
-        sums_(reinterpret_cast<float*>(weights_ + kKeptSteps * kStepElements)),
+        sums_(reinterpret_cast<float*>(weights_ + WeightElements(panel.rows))),
         part_sums_(sums_ + AmxPanelOuts(panel.rows) * PaddedRows(panel.rows)) {}
 
   void Run() {
@@ -261,6 +268,21 @@ class AmxPanel {
     }
   }
 
+  // The rows of a strip are as many streams, which the hardware alone follows too late. FP4 is bound
+  // by its expansion, and more instructions only cost.
+  void PrefetchStep(int64_t strip, int64_t step) const {
+    const dsv::MatrixView& w = *panel_.weight;
+    if (strip >= strips_ || w.format == dsv::MatrixFormat::kFp4E8M0) return;
+    const int64_t end = (step + 1) * kStepIn < in_ ? (step + 1) * kStepIn : in_;
+    const int64_t bytes = StoredBytes(w.format, end - step * kStepIn);
+    const int64_t outs = OutsOf(strip);
+    for (int64_t i = 0; i < outs; ++i) {
+      const std::byte* row = RowData(w, FirstOf(strip) + i * interleave_) +
+                             StoredBytes(w.format, step * kStepIn);
+      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b);
+    }
+  }
+
   TilesJob JobOf(int64_t step, int64_t row_tile) const {
     const int64_t block = step * (kStepIn / dsv::kTileK);
     return {.a = WeightsOf(step),
@@ -286,10 +308,11 @@ class AmxPanel {
 
   template <int kRowTiles, bool kTwo>
   void RunStripTiles(int64_t strip) {
-    Configure<kRowTiles>(OutsOf(strip));
+    Configure<kRowTiles>();
     ZeroSums<kRowTiles, kTwo>();
     for (int64_t step = 0; step < steps_ + kAhead; ++step) {
       if (step < steps_) {
+        PrefetchStep(step + 1 < steps_ ? strip : strip + 1, step + 1 < steps_ ? step + 1 : 0);
         ExpandStep(strip, step, WeightsOf(step));
       }
       TileFence();
@@ -301,85 +324,74 @@ class AmxPanel {
     TileFence();
   }
 
-  // Many rows: a piece of the inputs for all strips, then the next one, so that the packed rows of
-  // a piece stay in the second-level cache.
+  // Many rows: the weights of a piece of the inputs are expanded for all strips and stay in the
+  // second-level cache while the rows pass by.
   void RunPieces() {
-    const int64_t piece_steps = panel_.keep_scale ? dsv::kFp8Block / kStepIn : kPieceSteps;
-    const int64_t count = TileCount(steps_, piece_steps) * strips_;
-    const auto piece_of = [&](int64_t i) {
-      const int64_t first = i / strips_ * piece_steps;
+    const int64_t piece_steps = panel_.keep_scale ? dsv::kFp8Block / kStepIn : kPieceSteps / parts_;
+    for (int64_t first = 0; first < steps_; first += piece_steps) {
       const int64_t rest = steps_ - first;
-      return StepRange{i % strips_, first, rest < piece_steps ? rest : piece_steps,
-                       weights_ + i % 2 * kPieceSteps * StepStride()};
-    };
-    ExpandPart(piece_of(0), 0, 1);
-    for (int64_t i = 0; i < count; ++i) {
-      const StepRange next = i + 1 < count ? piece_of(i + 1) : StepRange{};
-      OutsOf(i % strips_) > 16 ? RunPiece<true>(piece_of(i), next)
-                               : RunPiece<false>(piece_of(i), next);
+      const StepRange range{first, rest < piece_steps ? rest : piece_steps};
+      for (int64_t strip = 0; strip < strips_; ++strip) {
+        for (int64_t s = 0; s < range.count; ++s) {
+          ExpandStep(strip, first + s, PieceWeights(range, strip, s));
+        }
+      }
+      TileFence();
+      for (int64_t n = 0; n < row_tiles_; n += kStripTiles) MultiplyGroup(range, n);
     }
   }
 
-  // Steps [first, first + count) of a strip and where their weights are.
   struct StepRange {
-    int64_t strip = 0;
-    int64_t first = 0;
-    int64_t count = 0;
-    uint16_t* weights = nullptr;
+    int64_t first;
+    int64_t count;
   };
 
-  // One of `parts` equal parts of the expansion.
-  void ExpandPart(const StepRange& range, int64_t part, int64_t parts) const {
-    const int64_t end = range.count * (part + 1) / parts;
-    for (int64_t s = range.count * part / parts; s < end; ++s) {
-      ExpandStep(range.strip, range.first + s, range.weights + s * StepStride());
-    }
-    TileFence();
+  uint16_t* PieceWeights(const StepRange& range, int64_t strip, int64_t step) const {
+    return weights_ + (strip * range.count + step) * StepStride();
   }
 
-  template <bool kTwo>
-  void RunPiece(const StepRange& range, const StepRange& next) {
-    Configure<2>(OutsOf(range.strip));
-    float* sums = SumsOf(range.strip);
-    float* c = panel_.keep_scale ? part_sums_ : sums;
-    const bool add = range.first > 0 && !panel_.keep_scale;
-    int64_t k_blocks = 0;
-    for (int64_t s = 0; s < range.count; ++s) k_blocks += BlocksOf(range.first + s);
-    const int64_t groups = TileCount(row_tiles_, 2);
-    for (int64_t g = 0; g < groups; ++g) {
-      TilesJob job = JobOf(range.first, 2 * g);
-      job.a = range.weights;
-      float* group_sums = c + g * 64 * width_;
-      if (2 * g + 1 < row_tiles_) {
-        AddTiles<2, kTwo>(job, k_blocks, add, group_sums);
+  // Up to three tiles of rows from `row_tile` on, all strips.
+  void MultiplyGroup(const StepRange& range, int64_t row_tile) {
+    const int64_t tiles = row_tiles_ - row_tile;
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      const bool two = OutsOf(strip) > 16;
+      if (tiles >= 3) {
+        two ? RunGroup<3, true>(range, strip, row_tile) : RunGroup<3, false>(range, strip, row_tile);
+      } else if (tiles == 2) {
+        two ? RunGroup<2, true>(range, strip, row_tile) : RunGroup<2, false>(range, strip, row_tile);
       } else {
-        AddTiles<1, kTwo>(job, k_blocks, add, group_sums);
+        two ? RunGroup<1, true>(range, strip, row_tile) : RunGroup<1, false>(range, strip, row_tile);
       }
-      ExpandPart(next, g, groups);
     }
-    if (panel_.keep_scale) AddPartSums(range, sums);
   }
 
   template <int kRowTiles, bool kTwo>
-  void AddTiles(const TilesJob& job, int64_t k_blocks, bool add, float* c) const {
-    if (add) {
-      LoadSums<kRowTiles, kTwo>(c, width_);
-    } else {
+  void RunGroup(const StepRange& range, int64_t strip, int64_t row_tile) {
+    Configure<kRowTiles>();
+    float* sums = SumsOf(strip) + row_tile * 32 * width_;
+    if (panel_.keep_scale || range.first == 0) {
       ZeroSums<kRowTiles, kTwo>();
+    } else {
+      LoadSums<kRowTiles, kTwo>(sums, width_);
     }
-    MultiplyTiles<kRowTiles, kTwo>(job, k_blocks);
-    StoreTileSums<kRowTiles, kTwo>(c, width_);
+    for (int64_t s = 0; s < range.count; ++s) {
+      TilesJob job = JobOf(range.first + s, row_tile);
+      job.a = PieceWeights(range, strip, s);
+      MultiplyTiles<kRowTiles, kTwo>(job, BlocksOf(range.first + s));
+    }
+    StoreTileSums<kRowTiles, kTwo>(panel_.keep_scale ? part_sums_ : sums, width_);
     TileFence();
+    if (panel_.keep_scale) AddPartSums(range, strip, kRowTiles, sums);
   }
 
-  void AddPartSums(const StepRange& range, float* sums) const {
+  void AddPartSums(const StepRange& range, int64_t strip, int64_t tiles, float* sums) const {
     if (range.first == 0) {
-      __builtin_memset(sums, 0, static_cast<size_t>(row_tiles_ * 32 * width_) * 4);
+      __builtin_memset(sums, 0, static_cast<size_t>(tiles * 32 * width_) * 4);
     }
-    for (int64_t r = 0; r < OutsOf(range.strip); ++r) {
-      const float scale = BlockScaleF32(
-          *panel_.weight, FirstOf(range.strip) + r * interleave_, range.first * kStepIn);
-      for (int64_t n = 0; n < row_tiles_; ++n) {
+    for (int64_t r = 0; r < OutsOf(strip); ++r) {
+      const float scale = BlockScaleF32(*panel_.weight, FirstOf(strip) + r * interleave_,
+                                        range.first * kStepIn);
+      for (int64_t n = 0; n < tiles; ++n) {
         const int64_t at = (n * 32 + r) * width_;
         AddScaled(part_sums_ + at, scale, width_, sums + at);
       }
@@ -420,21 +432,17 @@ class AmxPanel {
     }
   }
 
+  // Tiles have all their rows: those of outputs that do not exist hold anything and are not read.
   template <int kRowTiles>
-  void Configure(int64_t outs) {
-    if (outs == configured_) return;
-    const int64_t upper = outs < 16 ? outs : 16;
-    const int64_t lower = outs > 16 ? outs - 16 : upper;
+  void Configure() {
+    constexpr int kUse = kRowTiles == 3 ? 2 : 1;
+    if (configured_ == kUse) return;
     TileConfig config;
-    for (int sum = 0; sum < 6; ++sum) config.Set(sum, sum < 3 ? upper : lower, 4 * width_);
-    if (kRowTiles < 3) {
-      config.Set(2, 16, 4 * width_);
-      config.Set(5, lower, 64);
-    }
-    config.Set(6, upper, 64);
-    config.Set(7, 16, 4 * width_);
+    for (int tile = 0; tile < 8; ++tile) config.Set(tile, 16, 4 * width_);
+    if (kUse == 1) config.Set(5, 16, 64);
+    config.Set(6, 16, 64);
     LoadTileConfig(config);
-    configured_ = outs;
+    configured_ = kUse;
   }
 
   const dsv::LinearPanel& panel_;
@@ -452,7 +460,7 @@ class AmxPanel {
   uint16_t* weights_;
   float* sums_;
   float* part_sums_;
-  int64_t configured_ = 0;
+  int configured_ = 0;
 };
 
 void RunAmxPanel(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables) {

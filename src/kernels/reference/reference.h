@@ -151,6 +151,18 @@ T SwiGlu(T g, T u, double limit, T route_weight) {
   return g / (1.0 + std::exp(-g)) * u * route_weight;
 }
 
+// Section 4.8: the sum of what the heads add to a score, in float and in the order that
+// kernels/index_kernels.h defines.
+inline float SumOfHeads(const std::vector<float>& parts) {
+  float score = 0;
+  for (size_t first = 0; first < parts.size(); first += 32) {
+    float sums[2] = {0, 0};
+    for (size_t h = first; h < std::min(first + 32, parts.size()); ++h) sums[h % 2] += parts[h];
+    score += sums[0] + sums[1];
+  }
+  return score;
+}
+
 // Indices of the k largest, ascending; ties to the lower index, NaN below every number.
 inline std::vector<int64_t> TopK(const std::vector<float>& scores, int64_t k) {
   std::vector<int64_t> order(scores.size());
