@@ -193,14 +193,12 @@ int64_t AmxScratchBytes(int64_t rows, int64_t /*in*/) {
   return WeightElements(rows) * 2 + (AmxPanelOuts(rows) * PaddedRows(rows) + part_sums) * 4;
 }
 
-int64_t InterleaveOf(const dsv::LinearPanel& panel) {
+int64_t InterleaveBits(const dsv::LinearPanel& panel) {
   constexpr int64_t kPage = 4096;
   const int64_t row = StoredBytes(panel.weight->format, panel.weight->in);
-  int64_t interleave = 1;
-  while (2 * interleave * row <= kPage && panel.outs % (2 * interleave * kStrip) == 0) {
-    interleave *= 2;
-  }
-  return interleave;
+  int64_t bits = 0;
+  while (row << (bits + 1) <= kPage && panel.outs % (kStrip << (bits + 1)) == 0) ++bits;
+  return bits;
 }
 
 class AmxPanel {
@@ -215,7 +213,8 @@ class AmxPanel {
         parts_(SplitsWeight(panel) ? kF32Parts : 1),
         steps_(TileCount(in_, kStepIn)),
         strips_(TileCount(panel.outs, kStrip)),
-        interleave_(InterleaveOf(panel)),
+        interleave_bits_(InterleaveBits(panel)),
+        interleave_(int64_t{1} << interleave_bits_),
         weights_(static_cast<uint16_t*>(panel.scratch)),
         sums_(reinterpret_cast<float*>(weights_ + WeightElements(panel.rows))),
         part_sums_(sums_ + AmxPanelOuts(panel.rows) * PaddedRows(panel.rows)) {}
@@ -246,15 +245,15 @@ class AmxPanel {
 
   // The first output of a strip; the others follow `interleave_` apart.
   int64_t FirstOf(int64_t strip) const {
-    const int64_t group = strip / interleave_;
-    return panel_.first + group * interleave_ * kStrip + strip % interleave_;
+    const int64_t group = strip >> interleave_bits_;
+    return panel_.first + group * interleave_ * kStrip + (strip & (interleave_ - 1));
   }
   // The sums of an output of the panel for a tile of rows.
   const float* SumsOf(int64_t out, int64_t row_tile) const {
-    const int64_t group = out / (interleave_ * kStrip);
-    const int64_t rest = out % (interleave_ * kStrip);
-    const int64_t strip = group * interleave_ + rest % interleave_;
-    return sums_ + ((strip * row_tiles_ + row_tile) * kStrip + rest / interleave_) * width_;
+    const int64_t group = out / kStrip >> interleave_bits_;
+    const int64_t rest = out & (interleave_ * kStrip - 1);
+    const int64_t strip = group * interleave_ + (rest & (interleave_ - 1));
+    return sums_ + ((strip * row_tiles_ + row_tile) * kStrip + (rest >> interleave_bits_)) * width_;
   }
 
   void ExpandStep(int64_t strip, int64_t step, uint16_t* weights) const {
@@ -333,6 +332,8 @@ class AmxPanel {
       const StepRange range{first, rest < piece_steps ? rest : piece_steps};
       for (int64_t strip = 0; strip < strips_; ++strip) {
         for (int64_t s = 0; s < range.count; ++s) {
+          const bool last = s + 1 == range.count;
+          PrefetchStep(last ? strip + 1 : strip, last ? first : first + s + 1);
           ExpandStep(strip, first + s, PieceWeights(range, strip, s));
         }
       }
@@ -456,7 +457,8 @@ class AmxPanel {
   int64_t strips_;
   // Short rows that share a page of 4096 bytes go to different strips: what fetches memory ahead
   // follows one stream in a page, and so gets twice as much as with several rows in turn.
-  int64_t interleave_;
+  int64_t interleave_bits_;
+  int64_t interleave_;  // a power of two
   uint16_t* weights_;
   float* sums_;
   float* part_sums_;
