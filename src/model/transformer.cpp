@@ -80,20 +80,20 @@ int64_t HeapFloats(const ModelConfig& config, int64_t rows, int64_t threads) {
   const int64_t heads = config.num_attention_heads * config.head_dim;
   const int64_t k = config.num_experts_per_tok;
   // Coefficients of mHC twice, 64-bit selections, RoPE angles; routes, pairs and calls of experts.
+  // And bf16 inputs of products: of the chosen experts, or of the output projection.
+  const int64_t packed =
+      std::max({4 * d, heads, (k + 1) * std::max(d, config.moe_intermediate_size)}) / 2;
   const int64_t row = 4 * (2 + config.hc_mult) * config.hc_mult + 2 * (config.index_topk + 8) +
-                      4 * config.qk_rope_head_dim + 24 * k;
-  // Activations as linear products take them: bf16, rows of every expert up to a multiple of 16.
-  const int64_t inputs = std::max(d, config.moe_intermediate_size);
-  const int64_t packed = (rows * std::max(heads, (k + 1) * inputs) +
-                          16 * std::min(config.n_routed_experts, rows * k) * inputs) /
-                         2;
-  // Per thread: panels of weights and sums, the candidates of a block of index queries.
+                      4 * config.qk_rope_head_dim + 24 * k + packed;
+  // Per thread: a panel of weights and its sums (PanelKernels::scratch_bytes), the candidates of a
+  // block of index queries.
+  constexpr int64_t kPanel = 1 << 19;
   const int64_t widest = std::max({4 * d, heads, config.moe_intermediate_size, config.q_lora_rank,
                                    config.o_groups * config.o_lora_rank});
   const int64_t thread =
-      (1 << 18) + 24 * widest +
+      std::max(16 * widest, kPanel) +
       64 * (2 * (2 * config.index_topk + 64) + config.index_n_heads * config.index_head_dim);
-  return rows * row + packed + threads * thread;
+  return rows * row + threads * thread;
 }
 
 }  // namespace
