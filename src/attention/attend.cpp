@@ -12,8 +12,10 @@ namespace {
 
 constexpr int64_t kBlock = RowProducts::kBlock;
 constexpr int64_t kChunk = RowProducts::kChunk;
-// Queries that share the expansion of HCA rows on one thread.
+// Queries that share the expansion of HCA rows on one thread; fewer where the logits of so many
+// could not be kept, because a product costs more than an expansion.
 constexpr int64_t kQueries = 4;
+constexpr int64_t kLeastQueries = 2;
 
 int64_t RoundUp(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
@@ -152,12 +154,17 @@ void GroupOfQueries::AddRows(int64_t begin) {
                   });
 }
 
+int64_t QueriesOfGroup(const SegmentQueries& segment) {
+  if (segment.job().kind != LayerKind::kHca) return 1;
+  const int64_t rows = segment.MostCompressedRows() + segment.job().config.sliding_window + kChunk;
+  const int64_t keeping = kKeptLogits / (rows * segment.products().stride());
+  const int64_t each = segment.job().queries / segment.context().pool.size();
+  return std::clamp<int64_t>(each, 1, std::clamp(keeping, kLeastQueries, kQueries));
+}
+
 std::vector<Group> Groups(const SegmentQueries& segment) {
   const int64_t queries = segment.job().queries;
-  const int64_t most =
-      segment.job().kind == LayerKind::kHca
-          ? std::clamp<int64_t>(queries / segment.context().pool.size(), 1, kQueries)
-          : 1;
+  const int64_t most = QueriesOfGroup(segment);
   std::vector<Group> groups;
   for (int64_t first = 0; first < queries; first = groups.back().end) {
     const int64_t rows = segment.CompressedRowsOf(first);

@@ -7,8 +7,9 @@ namespace {
 constexpr int64_t kPrefetchRows = 4;
 constexpr int64_t kLine = 64;
 
-void Prefetch(const std::byte* row, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(row + i);
+void Prefetch(const std::byte* begin, const std::byte* end) {
+  for (; begin < end; begin += kLine) __builtin_prefetch(begin);
+  __builtin_prefetch(end - 1);
 }
 
 }  // namespace
@@ -53,13 +54,25 @@ int64_t CompressedRows::SpaceBytes(const RowProducts& products) {
   return kChunk * std::min(kSlice, products.head_dim()) * products.element_bytes();
 }
 
-void CompressedRows::ExpandRows(int64_t begin, int64_t count, int64_t first, int64_t end,
-                                std::byte* rows) const {
+void CompressedRows::Locate(int64_t begin, int64_t count, const std::byte** stored) const {
+  for (int64_t i = 0; i < count; ++i) {
+    stored[i] = store_->Stored(indices_ == nullptr ? begin + i : indices_[begin + i]);
+  }
+}
+
+void CompressedRows::ExpandRows(const std::byte* const* stored, int64_t count, int64_t more,
+                                int64_t first, int64_t end, std::byte* rows) const {
   const RowFormat& format = store_->format();
   const int64_t bytes = (end - first) * products_.element_bytes();
-  for (int64_t i = begin; i < begin + count; ++i, rows += bytes) {
-    if (i + kPrefetchRows < count_) Prefetch(Stored(i + kPrefetchRows), format.bytes());
-    products_.Expand(format, Stored(i), first, end, rows);
+  // About where those columns lie.
+  const int64_t first_byte = first * format.bytes() / format.width();
+  const int64_t end_byte = end * format.bytes() / format.width();
+  for (int64_t i = 0; i < count; ++i, rows += bytes) {
+    if (i + kPrefetchRows < count + more) {
+      const std::byte* row = stored[i + kPrefetchRows];
+      Prefetch(row + first_byte, row + end_byte);
+    }
+    products_.Expand(format, stored[i], first, end, rows);
   }
 }
 
@@ -67,23 +80,27 @@ const std::byte* CompressedRows::Expand(int64_t block, std::byte* panel) const {
   const int64_t width = products_.head_dim();
   const int64_t begin = block * kBlock;
   const int64_t count = RowsOf(block);
+  const int64_t more = std::min(kPrefetchRows, count_ - begin - count);
+  StoredRows<kBlock + kPrefetchRows> stored;
+  Locate(begin, count + more, stored.data());
   std::byte* kept = keeps() ? kept_ + begin * products_.row_bytes() : nullptr;
   std::byte* rows = keeps() && !products_.arranges() ? kept : panel;
-  ExpandRows(begin, count, 0, width, rows);
+  ExpandRows(stored.data(), count, more, 0, width, rows);
   if (keeps()) products_.Arrange(rows, width, count, width, kept);
   return rows;
 }
 
-RowProducts::Values CompressedRows::Arrange(int64_t begin, int64_t count, int64_t first,
-                                            int64_t end, std::byte* panel, std::byte* space) const {
+RowProducts::Values CompressedRows::Arrange(const std::byte* const* stored, int64_t count,
+                                            int64_t first, int64_t end, std::byte* panel,
+                                            std::byte* space) const {
   const int64_t columns = end - first;
   if (!products_.arranges()) {
-    ExpandRows(begin, count, first, end, space);
+    ExpandRows(stored, count, 0, first, end, space);
     return {space, columns};
   }
   for (int64_t i = 0; i < count; i += kBlock) {
     const int64_t some = std::min(kBlock, count - i);
-    ExpandRows(begin + i, some, first, end, panel);
+    ExpandRows(stored + i, some, std::min(kPrefetchRows, count - i - some), first, end, panel);
     products_.Arrange(panel, columns, some, columns,
                       space + i * columns * products_.element_bytes());
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -63,23 +64,29 @@ class CompressedRows {
   void ForSlices(int64_t begin, int64_t count, const RowProducts::Part& part, std::byte* panel,
                  std::byte* space, const Add& add) const {
     if (keeps()) return add(Kept(begin), 0, part);
+    StoredRows<kChunk> stored;
+    Locate(begin, count, stored.data());
     for (RowProducts::Part slice = part; slice.begin < part.end; slice.begin = slice.end) {
       slice.end = std::min(part.end, slice.begin + kSlice);
-      add(Arrange(begin, count, slice.begin, slice.end, panel, space), slice.begin, slice);
+      add(Arrange(stored.data(), count, slice.begin, slice.end, panel, space), slice.begin, slice);
     }
   }
 
  private:
-  RowProducts::Values Arrange(int64_t begin, int64_t count, int64_t first, int64_t end,
-                              std::byte* panel, std::byte* space) const;
+  // Where stored rows begin. Finding one out follows pointers through its block.
+  template <int64_t kRows>
+  using StoredRows = std::array<const std::byte*, static_cast<size_t>(kRows)>;
+  void Locate(int64_t begin, int64_t count, const std::byte** stored) const;
+
+  // Columns [first, end) of `count` rows, one after the other; the bytes of `more` rows behind them
+  // are asked for.
+  void ExpandRows(const std::byte* const* stored, int64_t count, int64_t more, int64_t first,
+                  int64_t end, std::byte* rows) const;
+  RowProducts::Values Arrange(const std::byte* const* stored, int64_t count, int64_t first,
+                              int64_t end, std::byte* panel, std::byte* space) const;
   RowProducts::Values Kept(int64_t begin) const {
     return {kept_ + begin * products_.row_bytes(), products_.head_dim()};
   }
-  const std::byte* Stored(int64_t i) const {
-    return store_->Stored(indices_ == nullptr ? i : indices_[i]);
-  }
-  // Columns [first, end) of rows [begin, begin + count), one after the other.
-  void ExpandRows(int64_t begin, int64_t count, int64_t first, int64_t end, std::byte* rows) const;
 
   const RowProducts& products_;
   const RowStore* store_;

@@ -31,18 +31,24 @@ inline void PackPair(__m512i first, __m512i second, uint16_t* b) {
   _mm512_storeu_si512(b + dsv::kTileSize * dsv::kTileK, _mm512_unpackhi_epi16(first, second));
 }
 
-void PackRows(const uint16_t* x, int64_t x_stride, int64_t rows, int64_t n, uint16_t* b) {
+// Columns [0, n) of `rows` rows, at most 32, of which the others are zeros.
+template <bool kAllRows>
+inline void PackBlock(const uint16_t* x, int64_t x_stride, int64_t rows, int64_t n, uint16_t* b) {
   const __m512i zero = _mm512_setzero_si512();
-  for (int64_t begin = 0; begin < rows; begin += dsv::kTileK, b += dsv::kTileK * n) {
-    for (int64_t p = 0; p < dsv::kTileK / 2; ++p) {
-      const int64_t r = begin + 2 * p;
-      const uint16_t* row = x + r * x_stride;
-      for (int64_t i = 0; i < n; i += 32) {
-        const __m512i first = r < rows ? _mm512_loadu_si512(row + i) : zero;
-        const __m512i second = r + 1 < rows ? _mm512_loadu_si512(row + x_stride + i) : zero;
-        PackPair(first, second, b + i * dsv::kTileK + p * 32);
-      }
+  for (int64_t i = 0; i < n; i += 32, b += 2 * dsv::kTileSize * dsv::kTileK) {
+    const uint16_t* row = x + i;
+    for (int64_t r = 0; r < dsv::kTileK; r += 2, row += 2 * x_stride) {
+      const __m512i first = kAllRows || r < rows ? _mm512_loadu_si512(row) : zero;
+      const __m512i second = kAllRows || r + 1 < rows ? _mm512_loadu_si512(row + x_stride) : zero;
+      PackPair(first, second, b + r * dsv::kTileSize);
     }
+  }
+}
+
+void PackRows(const uint16_t* x, int64_t x_stride, int64_t rows, int64_t n, uint16_t* b) {
+  for (; rows > 0; rows -= dsv::kTileK, x += dsv::kTileK * x_stride, b += dsv::kTileK * n) {
+    rows >= dsv::kTileK ? PackBlock<true>(x, x_stride, rows, n, b)
+                        : PackBlock<false>(x, x_stride, rows, n, b);
   }
 }
 
