@@ -122,33 +122,11 @@ void AddWeightedRows(const dsv::WeightedRowsJob& job) {
 }
 
 // Adding +0 takes the sign from -0, which a product with a weight of 0 may or may not leave.
-inline void DivideByDivision(float* x, int64_t n, Vec divisor, bool round) {
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Vec v = Add(Div(LoadSome(x + i, n - i), divisor), Zero());
-    StoreSome(round ? RoundLanesToBf16(v) : v, x + i, n - i);
-  }
-}
-
-// One step of Newton's method, with the remainder exact, gives the correctly rounded quotient from
-// the product with the correctly rounded reciprocal.
-inline void DivideByReciprocal(float* x, int64_t n, Vec divisor, bool round) {
-  const Vec reciprocal = Div(Broadcast(1.0F), divisor);
-  const Vec negative = Sub(Zero(), divisor);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Vec v = LoadSome(x + i, n - i);
-    const Vec quotient = Mul(v, reciprocal);
-    const Vec remainder = MulAdd(quotient, negative, v);
-    const Vec exact = Add(MulAdd(remainder, reciprocal, quotient), Zero());
-    StoreSome(round ? RoundLanesToBf16(exact) : exact, x + i, n - i);
-  }
-}
-
 void Divide(float* x, int64_t n, float divisor, bool round) {
-  const bool far_from_limits = divisor > 0x1p-60F && divisor < 0x1p60F;
-  if (kMulAddIsFused && far_from_limits) {
-    DivideByReciprocal(x, n, Broadcast(divisor), round);
-  } else {
-    DivideByDivision(x, n, Broadcast(divisor), round);
+  const Vec d = Broadcast(divisor);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Vec v = Add(Div(LoadSome(x + i, n - i), d), Zero());
+    StoreSome(round ? RoundLanesToBf16(v) : v, x + i, n - i);
   }
 }
 

@@ -36,8 +36,6 @@ inline Vec Mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 
 inline Vec Add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 
-constexpr bool kMulAddIsFused = true;
-
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 inline Vec Sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }

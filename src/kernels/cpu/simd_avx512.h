@@ -1,14 +1,14 @@
 // Sixteen lanes of AVX-512F. Every simd_<isa>.h defines the same names: kLanes, Vec, Zero,
 // Broadcast, Load and Store (of kLanes floats without alignment), LoadPartial (missing lanes are 0)
 // and StorePartial for 0 < count < kLanes, Add, Sub, Mul, Div, Sqrt, MulAdd(a, b, c) = a * b + c,
-// rounded once if kMulAddIsFused, Max(a, b) = a > b ? a : b and Min(a, b) = a < b ? a : b (both
-// give b where one is a NaN), Relu (a < 0 ? 0 : a), RoundLanesToBf16, TimesPowerOfTwo(v, n) = v *
-// 2^n rounded once for integral n in [-150, 128] and v in [0.5, 2), Sum over the lanes by a fixed
-// tree, and LoadBf16, LoadE4m3 and LoadE2m1 of kLanes stored elements without alignment.
-// ExchangeLanes<i>: lane k gets lane k ^ i. For integers: Ints (kLanes of 32 bits), BitsOf,
-// FloatOfBits, And, Or, AddInts, MaxInts, BroadcastInt, LoadInts, StoreInts, ToFloat, GatherBytes
-// and LookUpNibbles (below), and DotBytes(sum, u, s), which adds to every lane the products of its
-// four unsigned bytes with the four signed bytes of s.
+// Max(a, b) = a > b ? a : b and Min(a, b) = a < b ? a : b (both give b where one is a NaN), Relu (a
+// < 0 ? 0 : a), RoundLanesToBf16, TimesPowerOfTwo(v, n) = v * 2^n rounded once for integral n in
+// [-150, 128] and v in [0.5, 2), Sum over the lanes by a fixed tree, and LoadBf16, LoadE4m3 and
+// LoadE2m1 of kLanes stored elements without alignment. ExchangeLanes<i>: lane k gets lane k ^ i.
+// For integers: Ints (kLanes of 32 bits), BitsOf, FloatOfBits, And, Or, AddInts, MaxInts,
+// BroadcastInt, LoadInts, StoreInts, ToFloat, GatherBytes and LookUpNibbles (below), and
+// DotBytes(sum, u, s), which adds to every lane the products of its four unsigned bytes with the
+// four signed bytes of s.
 #pragma once
 
 #include <immintrin.h>
@@ -42,8 +42,6 @@ inline void StorePartial(Vec v, float* data, int64_t count) {
 inline Vec Mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 
 inline Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
-
-constexpr bool kMulAddIsFused = true;
 
 inline Vec MulAdd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 

@@ -98,8 +98,6 @@ inline Vec RoundLanesToBf16(Vec v) {
   return v;
 }
 
-constexpr bool kMulAddIsFused = false;
-
 inline Vec MulAdd(Vec a, Vec b, Vec c) {
   for (int64_t i = 0; i < kLanes; ++i) c.lane[i] += a.lane[i] * b.lane[i];
   return c;
