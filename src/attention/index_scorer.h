@@ -32,7 +32,8 @@ class IndexScorer {
 
   // Whether Find is faster than Score.
   bool HasFilter(const OpContext& context) const {
-    return context.reference() && context.kernels.index.filter != nullptr;
+    return context.reference() && heads_ >= kLeastFilterHeads &&
+           context.kernels.index.filter != nullptr;
   }
   // A bit for every key of the range, first key in the lowest bit, that may have a score above the
   // threshold of the query, and for few others: [queries, Stride(count) / kKeyRun].

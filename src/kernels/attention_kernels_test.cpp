@@ -86,6 +86,35 @@ void CheckSoftmax(const Kernels& kernels, int64_t rows, int64_t heads, bool roun
   }
 }
 
+// Rows without gaps give the bits of rows with gaps.
+void CheckDenseSoftmax(const Kernels& kernels, int64_t rows, int64_t heads, bool round) {
+  Padded padded(rows, heads, 2);
+  Floats dense;
+  for (int64_t r = 0; r < rows; ++r) {
+    dense.insert(dense.end(), padded.Row(r), padded.Row(r) + heads);
+  }
+  const Floats max(static_cast<size_t>(heads), 1);
+  Floats padded_sum(max.size(), kNan);
+  Floats dense_sum(max.size(), kNan);
+  kernels.attention.softmax_rows(padded.Row(0), padded.stride, rows, heads, 0.5F, max.data(), round,
+                                 padded_sum.data());
+  kernels.attention.softmax_rows(dense.data(), heads, rows, heads, 0.5F, max.data(), round,
+                                 dense_sum.data());
+  ASSERT_EQ(padded_sum, dense_sum) << kernels.name << " " << rows << " " << heads;
+  for (int64_t r = 0; r < rows; ++r) {
+    ASSERT_TRUE(std::equal(padded.Row(r), padded.Row(r) + heads, dense.begin() + r * heads))
+        << kernels.name << " " << rows << " " << heads;
+  }
+}
+
+TEST_P(AttentionKernelsOf, DenseSoftmax) {
+  for (int64_t heads = 1; heads <= 17; ++heads) {
+    for (const int64_t rows : {1, 2, 3, 15, 16, 33}) {
+      CheckDenseSoftmax(kernels_, rows, heads, rows % 2 == 0);
+    }
+  }
+}
+
 TEST_P(AttentionKernelsOf, Softmax) {
   for (int64_t heads = 1; heads <= 34; ++heads) CheckSoftmax(kernels_, 5, heads, heads % 2 == 0);
   for (int64_t rows = 1; rows <= 70; ++rows) CheckSoftmax(kernels_, rows, 17, rows % 2 == 0);

@@ -14,6 +14,8 @@ namespace dsv {
 // Keys are expanded to unsigned bytes: twice the E2M1 value plus this.
 inline constexpr int32_t kIndexKeyBias = 12;
 inline constexpr int64_t kIndexHeadGroup = 32;  // heads whose even and odd ones are summed apart
+// Fewer heads would leave most of a group empty: their scores cost less than the filter of a group.
+inline constexpr int64_t kLeastFilterHeads = 4;
 
 // FP4 queries as integers: component = q * scale * 2 in blocks of 32, scale as in E8M0 / 4. `width`
 // is a multiple of 32.

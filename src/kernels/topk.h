@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace dsv {
@@ -11,11 +12,6 @@ class TopK {
  public:
   explicit TopK(int64_t k) : k_(k) {}
 
-  void Clear() {
-    keys_.clear();
-    threshold_ = 0;
-  }
-
   // Offers scores[0..count) of the indices first, first + 1, ... < 2^32; indices must ascend over
   // calls.
   void Offer(const float* scores, int64_t count, int64_t first);
@@ -24,18 +20,23 @@ class TopK {
   // score may.
   float Threshold() const;
 
-  // Takes over what another selection of as many was offered: other indices.
+  // Takes over what another selection of as many was offered: indices above all offered here.
   void Merge(const TopK& other);
 
-  // The chosen indices, ascending: min(k, offered) of them. Ends the selection until Clear.
+  // The chosen indices, ascending: min(k, offered) of them. Ends the selection.
   void Finish(std::vector<int64_t>& indices);
 
  private:
+  void OfferEach(const float* scores, int64_t count, int64_t first);
+  void Reserve(int64_t count);
   void Prune();
 
   int64_t k_;
-  uint64_t threshold_ = 0;      // keys not above it cannot be among the k largest
-  std::vector<uint64_t> keys_;  // score in the high half, complement of the index in the low half
+  int64_t floor_ = std::numeric_limits<int64_t>::min();  // only values above it can get in
+  // Those kept, of ascending index: integers of the same order as the scores. Room for more follows.
+  int64_t size_ = 0;
+  std::vector<int32_t> values_;
+  std::vector<uint32_t> indices_;
 };
 
 }  // namespace dsv

@@ -91,18 +91,6 @@ TEST(TopK, EqualsASortForAnyPieces) {
   }
 }
 
-TEST(TopK, ClearForgetsEverything) {
-  TopK top(2);
-  const std::vector<float> high(500, 9.0F);
-  top.Offer(high.data(), 500, 0);
-  top.Clear();
-  const std::vector<float> low{-3.0F, -2.0F, -1.0F};
-  top.Offer(low.data(), 3, 0);
-  std::vector<int64_t> indices;
-  top.Finish(indices);
-  EXPECT_EQ(indices, (std::vector<int64_t>{1, 2}));
-}
-
 TEST(TopK, IndicesAboveTwoToTheThirtyOne) {
   TopK top(2);
   const int64_t first = (int64_t{1} << 31) + 5;

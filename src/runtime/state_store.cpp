@@ -56,7 +56,7 @@ std::string StateIdentity(const Checkpoint& checkpoint, Precision precision, con
     weights += fmt::format("{} {} {}\n", name, DTypeName(view.dtype), view.Bytes());
   });
   weights += ReadFile(checkpoint.directory() / "config.json").value_or("");
-  return fmt::format("model {} {}, precision {}, {}, rows 1",
+  return fmt::format("model {} {}, precision {}, {}, rows 2",
                      std::filesystem::absolute(checkpoint.directory()).filename().string(),
                      Hex(RootKey(weights)).substr(0, 16),
                      precision == Precision::kF32 ? "f32" : "reference", isa);

@@ -50,10 +50,30 @@ inline void SoftmaxHeads(float* logits, int64_t stride, int64_t rows, int64_t la
   for (int64_t i = 0; i < kVecs; ++i) StoreSome(total[i], sum + i * kLanes, lanes(i));
 }
 
+// The same for rows of few heads that lie without gaps: kLanes / heads rows at a time.
+inline void SoftmaxDenseRows(float* logits, int64_t rows, int64_t heads, Vec scale,
+                             const float* max, bool round, float* sum) {
+  float lanes[kLanes];
+  for (int64_t i = 0; i < kLanes; ++i) lanes[i] = max[i % heads];
+  const Vec offset = Mul(Load(lanes), scale);
+  Vec total = Zero();
+  for (int64_t i = 0; i < rows * heads; i += kLanes) {
+    const int64_t some = rows * heads - i < kLanes ? rows * heads - i : kLanes;
+    const Vec p = Exp(Sub(Mul(LoadSome(logits + i, some), scale), offset));
+    Store(p, lanes);
+    for (int64_t h = 0; h < some; h += heads) total = Add(total, LoadPartial(lanes + h, heads));
+    StoreSome(round ? RoundLanesToBf16(p) : p, logits + i, some);
+  }
+  StorePartial(total, sum, heads);
+}
+
 void SoftmaxRows(float* logits, int64_t stride, int64_t rows, int64_t heads, float scale,
                  const float* max, bool round, float* sum) {
   constexpr int64_t kVecs = 2;
   const Vec s = Broadcast(scale);
+  if (stride == heads && heads < kLanes && kLanes % heads == 0) {
+    return SoftmaxDenseRows(logits, rows, heads, s, max, round, sum);
+  }
   int64_t h = 0;
   for (; h + kVecs * kLanes <= heads; h += kVecs * kLanes) {
     SoftmaxHeads<kVecs>(logits + h, stride, rows, kLanes, s, max + h, round, sum + h);

@@ -333,7 +333,9 @@ struct FinishScores {
 };
 
 void TileScores(const dsv::IndexScoreJob& job) {
-  if (job.queries.width != kTileWidth) return IndexScores(job);
+  if (job.queries.width != kTileWidth || job.queries.heads < dsv::kLeastFilterHeads) {
+    return IndexScores(job);
+  }
   const IndexScratch scratch(job.scratch, job.queries.heads);
   FinishScores finish{job, scratch, HeadGroups(job.queries.heads)};
   TilePipeline(job.queries, job.runs, job.run_count, scratch, finish).Run();
