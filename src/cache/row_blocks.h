@@ -51,10 +51,8 @@ class BlockLayout {
 };
 
 struct RowBlock {
-  std::array<int32_t, kBlockTokens> tokens{};  // input ids; set when the block is full
-  std::byte* rows = nullptr;                   // [layout.bytes], aligned to 64 bytes
-  // Keeps `rows` alive: memory of its own or a mapped file, in which case nothing writes there.
-  std::shared_ptr<const void> memory;
+  // What every read asks for lies in one line of memory.
+  std::byte* rows = nullptr;  // [layout.bytes], aligned to 64 bytes
   // Of a mapped file: whether a part of the layout holds what was stored. Asked before its rows are
   // first read, so that a session is ready before its file has been read; null elsewhere.
   std::function<bool(size_t part)> verify;
@@ -65,6 +63,11 @@ struct RowBlock {
  private:
   mutable std::array<std::atomic<uint64_t>, 16> verified_{};  // a bit for each part
   mutable std::atomic<bool> is_damaged_ = false;
+
+ public:
+  // Keeps `rows` alive: memory of its own or a mapped file, in which case nothing writes there.
+  std::shared_ptr<const void> memory;
+  std::array<int32_t, kBlockTokens> tokens{};  // input ids; set when the block is full
 };
 
 // Bytes of all blocks that exist in memory, shared ones counted once.
@@ -104,11 +107,14 @@ class RowBlocks {
 
  private:
   std::unique_ptr<RowBlock> NewBlock() const;
+  void AddFull(std::shared_ptr<const RowBlock> block);
 
   int64_t block_bytes_;
   std::shared_ptr<BlockCount> held_;
   std::shared_ptr<const RowBlock> blank_;  // made with the first mapped block
   std::vector<std::shared_ptr<const RowBlock>> full_;
+  // Their rows, so that a scan of many need not touch the blocks; null if they are to be verified.
+  std::vector<const std::byte*> full_rows_;
   std::vector<std::unique_ptr<RowBlock>> filling_;  // more than one only during a pass
   std::vector<int32_t> rest_;                       // fewer than kBlockTokens
 };
