@@ -1,5 +1,7 @@
 #include "cache/row_blocks.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -10,7 +12,13 @@
 namespace dsv {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+// Zeros in pages of their own. Blocks live long among tails of states that come and go: in a heap
+// they would take the place of a freed tail, and the next one more room.
+std::byte* MapZeros(size_t size) {
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<std::byte*>(memory);
+}
 
 }  // namespace
 
@@ -46,15 +54,14 @@ RowBlocks::RowBlocks(int64_t block_bytes, std::shared_ptr<BlockCount> held)
 
 std::unique_ptr<RowBlock> RowBlocks::NewBlock() const {
   auto block = std::make_unique<RowBlock>();
-  const auto size = static_cast<size_t>(block_bytes_);
-  block->rows = static_cast<std::byte*>(::operator new(size, kAlignment));
+  const size_t size = std::max<size_t>(static_cast<size_t>(block_bytes_), 1);
+  block->rows = MapZeros(size);
   block->memory = std::shared_ptr<const void>(
-      block->rows, [held = held_, bytes = block_bytes_](const void* memory) {
-        ::operator delete(const_cast<void*>(memory), kAlignment);
+      block->rows, [held = held_, bytes = block_bytes_, size](const void* memory) {
+        munmap(const_cast<void*>(memory), size);
         if (held != nullptr) *held -= bytes;
       });
   if (held_ != nullptr) *held_ += block_bytes_;
-  std::memset(block->rows, 0, size);
   return block;
 }
 
