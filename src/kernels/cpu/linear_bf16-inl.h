@@ -90,9 +90,10 @@ struct PieceOfPanel {
 };
 
 // The loads of an expansion and the fetches of a later one share the time best if they take turns.
-inline void FetchAhead(const PieceOfPanel& piece, const std::byte* data, int64_t bytes) {
-  if (piece.ahead == 0) return;
-  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(data + piece.ahead + b);
+inline void FetchAhead(const void* data, int64_t ahead, int64_t bytes) {
+  if (ahead == 0) return;
+  const std::byte* const first = static_cast<const std::byte*>(data) + ahead;
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(first + b);
 }
 
 // Where a piece is expanded to: blocks of 32 inputs, in elements apart.
@@ -138,7 +139,7 @@ void ExpandFp8Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables
           count, [&](int64_t n) __attribute__((always_inline)) {
             for (int64_t r = 0; r < rows; ++r) {
               const std::byte* const bytes = data + r * piece.step * w.in;
-              FetchAhead(piece, bytes, n);
+              FetchAhead(bytes, piece.ahead, n);
               ExpandE4m3Row(bytes, n, lookup, out + r * layout.row_stride, layout.block_stride);
             }
           });
@@ -164,12 +165,14 @@ void ExpandFp4Piece(const dsv::MatrixView& w, const dsv::Bf16Tables& tables,
   const std::byte* data = RowData(w, piece.out) + piece.begin / 2;
   const auto* scales = reinterpret_cast<const uint8_t*>(w.scale) +
                        (piece.out * w.in + piece.begin) / dsv::kFp4Block;
+  constexpr int64_t kBytesOfScale = dsv::kFp4Block / 2;
   const int64_t data_stride = piece.step * (w.in / 2);
   const int64_t scale_stride = piece.step * (w.in / dsv::kFp4Block);
   WithCount<128>(
       piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
         for (int64_t i = 0; i < piece.outs; ++i) {
-          FetchAhead(piece, data + i * data_stride, n / 2);
+          FetchAhead(data + i * data_stride, piece.ahead, n / 2);
+          FetchAhead(scales + i * scale_stride, piece.ahead / kBytesOfScale, 1);
           ExpandE2m1Row(data + i * data_stride, scales + i * scale_stride, n, tables,
                         layout.values + i * layout.row_stride, layout.block_stride);
         }
@@ -203,7 +206,7 @@ void ExpandBf16Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& table
         piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
           for (int64_t i = 0; i < piece.outs; ++i) {
             const std::byte* const bytes = data + i * piece.step * w.in * 2;
-            FetchAhead(piece, bytes, n * 2);
+            FetchAhead(bytes, piece.ahead, n * 2);
             CopyBf16Row(bytes, n, layout.values + i * layout.row_stride, layout.block_stride);
           }
         });
@@ -212,7 +215,7 @@ void ExpandBf16Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& table
   const int64_t count = piece.end - piece.begin;
   for (int64_t i = 0; i < piece.outs; ++i) {
     const int64_t row = piece.out + i * piece.step;
-    FetchAhead(piece, RowData(w, row) + StoredBytes(w.format, piece.begin),
+    FetchAhead(RowData(w, row) + StoredBytes(w.format, piece.begin), piece.ahead,
                StoredBytes(w.format, count));
     ExpandRowToBf16(panel, row, piece.begin, count, layout.values + i * layout.row_stride,
                     layout.block_stride);
