@@ -190,7 +190,7 @@ int64_t WeightElements(int64_t rows) {
   const int64_t steps = HasFewRows(rows) ? 1 : kPieceIn / kStepIn;
   return steps * AmxPanelOuts(rows) / kStrip * kStepElements;
 }
-static_assert((kAhead + 1) * kF32Parts <= 1024 / kStrip);
+static_assert(2 * kF32Parts <= 1024 / kStrip);
 
 int64_t AmxScratchBytes(int64_t rows, int64_t /*in*/) {
   const int64_t part_sums = kStripTiles * 16 * kStrip;
@@ -231,7 +231,7 @@ class AmxPanel {
 
   void Run() {
     if (row_tiles_ <= kStripTiles && !panel_.keep_scale) {
-      for (int64_t strip = 0; strip < strips_; ++strip) RunStrip(strip);
+      RunStrips();
     } else {
       RunPieces();
     }
@@ -247,8 +247,6 @@ class AmxPanel {
   // Elements of a part of a block of 32 inputs of a strip, and of a step's weights.
   int64_t PartStride() const { return strip_outs_ * dsv::kTileK; }
   int64_t StepStride() const { return step_in_ / dsv::kTileK * parts_ * PartStride(); }
-  // No more steps are kept than needed: they stay in the first-level cache.
-  uint16_t* WeightsOf(int64_t step) const { return weights_ + step % (kAhead + 1) * StepStride(); }
   float* SumsOf(int64_t strip) const { return sums_ + strip * row_tiles_ * strip_outs_ * width_; }
   int64_t BlocksOf(int64_t step) const {
     const int64_t rest = in_ - step * step_in_;
@@ -304,9 +302,9 @@ class AmxPanel {
     }
   }
 
-  TilesJob JobOf(int64_t step, int64_t row_tile) const {
+  TilesJob JobOf(int64_t step, int64_t row_tile, const uint16_t* weights) const {
     const int64_t block = step * (step_in_ / dsv::kTileK);
-    return {.a = WeightsOf(step),
+    return {.a = weights,
             .a_stride = PartStride(),
             .parts = parts_,
             .b = static_cast<const uint16_t*>(panel_.x) + layout_.Offset(block, row_tile),
@@ -314,33 +312,57 @@ class AmxPanel {
             .width = width_};
   }
 
-  // Few rows: their sums stay in tiles over all inputs. While a step is multiplied a later one is
-  // expanded: the core does both at once.
-  void RunStrip(int64_t strip) {
-    const bool two = OutsOf(strip) > 16;
+  // Few rows: their sums stay in tiles over all inputs.
+  void RunStrips() {
     switch (row_tiles_) {
       case 1:
-        return two ? RunStripTiles<1, true>(strip) : RunStripTiles<1, false>(strip);
+        return RunStripsOf<1>();
       case 2:
-        return two ? RunStripTiles<2, true>(strip) : RunStripTiles<2, false>(strip);
+        return RunStripsOf<2>();
       default:
-        return two ? RunStripTiles<3, true>(strip) : RunStripTiles<3, false>(strip);
+        return RunStripsOf<3>();
     }
   }
 
-  template <int kRowTiles, bool kTwo>
-  void RunStripTiles(int64_t strip) {
+  // While a step is multiplied the next one is expanded, be it of the next strip: the core does
+  // both at once. No more than the two are kept: they stay in the first-level cache.
+  template <int kRowTiles>
+  void RunStripsOf() {
     Configure<kRowTiles>();
-    ZeroSums<kRowTiles, kTwo>();
-    for (int64_t step = 0; step < steps_ + kAhead; ++step) {
-      if (step < steps_) ExpandStep(strip, step, {0, steps_}, WeightsOf(step));
-      TileFence();
-      if (step >= kAhead) {
-        MultiplyTiles<kRowTiles, kTwo>(JobOf(step - kAhead, 0), BlocksOf(step - kAhead));
+    uint16_t* weights = weights_;
+    uint16_t* others = weights_ + StepStride();
+    StripStep last{0, -1};
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      for (int64_t step = 0; step < steps_; ++step) {
+        ExpandStep(strip, step, {0, steps_}, weights);
+        if (last.step >= 0) MultiplyStep<kRowTiles>(last, others);
+        last = {strip, step};
+        uint16_t* const free = others;
+        others = weights;
+        weights = free;
       }
     }
-    StoreTileSums<kRowTiles, kTwo>(SumsOf(strip), width_);
+    MultiplyStep<kRowTiles>(last, others);
+  }
+
+  struct StripStep {
+    int64_t strip;
+    int64_t step;
+  };
+
+  template <int kRowTiles>
+  void MultiplyStep(const StripStep& at, const uint16_t* weights) const {
     TileFence();
+    OutsOf(at.strip) > 16 ? MultiplyStepOf<kRowTiles, true>(at, weights)
+                          : MultiplyStepOf<kRowTiles, false>(at, weights);
+    TileFence();
+  }
+
+  template <int kRowTiles, bool kTwo>
+  void MultiplyStepOf(const StripStep& at, const uint16_t* weights) const {
+    if (at.step == 0) ZeroSums<kRowTiles, kTwo>();
+    MultiplyTiles<kRowTiles, kTwo>(JobOf(at.step, 0, weights), BlocksOf(at.step));
+    if (at.step + 1 == steps_) StoreTileSums<kRowTiles, kTwo>(SumsOf(at.strip), width_);
   }
 
   // Many rows: the weights of a piece of the inputs are expanded for all strips and stay in the
@@ -390,8 +412,7 @@ class AmxPanel {
       LoadSums<kRowTiles, kTwo>(sums, width_);
     }
     for (int64_t s = 0; s < range.count; ++s) {
-      TilesJob job = JobOf(range.first + s, row_tile);
-      job.a = PieceWeights(range, strip, s);
+      const TilesJob job = JobOf(range.first + s, row_tile, PieceWeights(range, strip, s));
       MultiplyTiles<kRowTiles, kTwo>(job, BlocksOf(range.first + s));
     }
     StoreTileSums<kRowTiles, kTwo>(panel_.keep_scale ? part_sums_ : sums, width_);
@@ -414,25 +435,30 @@ class AmxPanel {
   }
 
   void Write() const {
+    if (panel_.rows == 1) return WriteRow();
     for (int64_t n = 0; n < row_tiles_; ++n) {
       const int64_t rows = panel_.rows - n * 16 < 16 ? panel_.rows - n * 16 : 16;
       for (int64_t i = 0; i < panel_.outs; i += 16) {
         const int64_t outs = panel_.outs - i < 16 ? panel_.outs - i : 16;
-        float* y = panel_.y + n * 16 * panel_.y_stride + i;
-        panel_.rows == 1 ? WriteRow(i, outs, y) : WriteTile(n, i, outs, rows, y);
+        WriteTile(n, i, outs, rows, panel_.y + n * 16 * panel_.y_stride + i);
       }
     }
   }
 
-  // Up to 16 outputs from `out` on for one row.
-  void WriteRow(int64_t out, int64_t outs, float* y) const {
-    for (int64_t r = 0; r < outs; ++r) {
-      const float sum = *SumsOf(out + r, 0);
-      y[r] = panel_.round_y ? dsv::RoundBf16(sum) : sum;
+  // One row: the sums of a strip lie together.
+  void WriteRow() const {
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i to =
+        _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(interleave_)));
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      const __mmask16 outs = FloatMask(OutsOf(strip));
+      const __m512 sums = _mm512_maskz_loadu_ps(outs, SumsOf(strip));
+      _mm512_mask_i32scatter_ps(panel_.y + (FirstOf(strip) - panel_.first), outs, to,
+                                panel_.round_y ? RoundLanesToBf16(sums) : sums, 4);
     }
   }
 
-  // The same for the rows of a tile.
+  // Up to 16 outputs from `out` on for the rows of a tile.
   void WriteTile(int64_t row_tile, int64_t out, int64_t outs, int64_t rows, float* y) const {
     __m512i tile[16];
     for (int64_t r = 0; r < 16; ++r) {
