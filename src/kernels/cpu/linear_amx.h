@@ -15,7 +15,6 @@ constexpr int64_t kStrip = 32;        // the most outputs that are expanded toge
 constexpr int64_t kStepIn = 128;      // the most inputs that are expanded together
 constexpr int64_t kPieceIn = 2048;    // inputs that are expanded before many rows pass by
 constexpr int64_t kPackedIn = 256;    // inputs of a piece of packed rows
-constexpr int64_t kAhead = 1;         // steps that are expanded before one is multiplied
 constexpr int64_t kAheadBytes = 512;  // of a row that are fetched before they are expanded
 constexpr int64_t kStripTiles = 3;    // tiles of rows whose sums fit into tiles
 
@@ -66,8 +65,8 @@ void PackRows(const float* x, int64_t x_stride, int64_t rows, int64_t in, int64_
 }
 
 // Some blocks of 32 inputs of a strip and up to three tiles of rows. Every tile lies in one piece:
-// weights as [k block][part][upper, lower][16][32], sums as [tile of rows][upper,
-// lower][16][width]. Strips of 16 outputs have no lower ones.
+// weights as [k block][part][upper, lower][16][32], sums as [tile of rows][upper, lower][16][width].
+// Strips of 16 outputs have no lower ones.
 struct TilesJob {
   const uint16_t* a;
   int64_t a_stride;  // between parts
@@ -448,8 +447,7 @@ class AmxPanel {
   // One row: the sums of a strip lie together.
   void WriteRow() const {
     const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i to =
-        _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(interleave_)));
+    const __m512i to = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(interleave_)));
     for (int64_t strip = 0; strip < strips_; ++strip) {
       const __mmask16 outs = FloatMask(OutsOf(strip));
       const __m512 sums = _mm512_maskz_loadu_ps(outs, SumsOf(strip));
