@@ -11,12 +11,12 @@
 
 namespace {
 
-constexpr int64_t kStrip = 32;    // outputs that are expanded together
-constexpr int64_t kStepIn = 128;  // inputs that are expanded together
-constexpr int64_t kPieceSteps = 16;  // steps that are expanded together where rows are many
-constexpr int64_t kPackedSteps = 2;  // steps of a piece of packed rows
-constexpr int64_t kAhead = 1;       // steps that are expanded before one is multiplied
-constexpr int64_t kStripTiles = 3;  // tiles of rows whose sums fit into tiles
+constexpr int64_t kStrip = 32;        // the most outputs that are expanded together
+constexpr int64_t kStepIn = 128;      // the most inputs that are expanded together
+constexpr int64_t kPieceIn = 2048;    // inputs that are expanded before many rows pass by
+constexpr int64_t kPackedIn = 256;    // inputs of a piece of packed rows
+constexpr int64_t kAheadBytes = 512;  // of a row that are fetched before they are expanded
+constexpr int64_t kStripTiles = 3;    // tiles of rows whose sums fit into tiles
 
 inline int64_t TileCount(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -27,7 +27,7 @@ int64_t PackBytes(int64_t rows, int64_t in) {
   return TileCount(in, dsv::kTileK) * dsv::kTileK * PaddedRows(rows) * 2;
 }
 
-constexpr int64_t kPieceBlocks = kPackedSteps * kStepIn / dsv::kTileK;
+constexpr int64_t kPieceBlocks = kPackedIn / dsv::kTileK;
 
 // Packed rows lie as [piece of inputs][tile of rows][k block][16 pairs][width][2], so that the rows
 // of a piece are read in the order of memory. Where a tile of them begins, in elements:
@@ -66,8 +66,10 @@ void PackRows(const float* x, int64_t x_stride, int64_t rows, int64_t in, int64_
 
 // Some blocks of 32 inputs of a strip and up to three tiles of rows. Every tile lies in one piece:
 // weights as [k block][part][upper, lower][16][32], sums as [tile of rows][upper, lower][16][width].
+// Strips of 16 outputs have no lower ones.
 struct TilesJob {
   const uint16_t* a;
+  int64_t a_stride;  // between parts
   int64_t parts;  // tiles of a for every tile of b
   const uint16_t* b;
   int64_t b_row_stride;  // between tiles of rows
@@ -80,11 +82,12 @@ constexpr int64_t kTileElements = 16 * 32;
 template <int kRowTiles, bool kTwo>
 inline void MultiplyTiles(const TilesJob& job, int64_t k_blocks) {
   const int64_t width_bytes = job.width * 4;
+  const int64_t a_stride = job.a_stride;
   const int64_t b_tile = job.b_row_stride;
   const uint16_t* a = job.a;
   const uint16_t* b = job.b;
   for (int64_t kb = 0; kb < k_blocks; ++kb, b += 32 * job.width) {
-    for (int64_t part = 0; part < job.parts; ++part, a += 2 * kTileElements) {
+    for (int64_t part = 0; part < job.parts; ++part, a += a_stride) {
       _tile_loadd(6, a, 64);
       _tile_loadd(7, b, width_bytes);
       _tile_dpbf16ps(0, 6, 7);
@@ -183,21 +186,25 @@ int64_t AmxPanelOuts(int64_t rows) { return HasFewRows(rows) ? 1024 : 256; }
 
 // Weights of a piece for all strips; of few rows one step of all strips, or a few of one strip.
 int64_t WeightElements(int64_t rows) {
-  const int64_t steps = HasFewRows(rows) ? 1 : kPieceSteps;
+  const int64_t steps = HasFewRows(rows) ? 1 : kPieceIn / kStepIn;
   return steps * AmxPanelOuts(rows) / kStrip * kStepElements;
 }
-static_assert((kAhead + 1) * kF32Parts <= 1024 / kStrip);
+static_assert(2 * kF32Parts <= 1024 / kStrip);
 
 int64_t AmxScratchBytes(int64_t rows, int64_t /*in*/) {
   const int64_t part_sums = kStripTiles * 16 * kStrip;
   return WeightElements(rows) * 2 + (AmxPanelOuts(rows) * PaddedRows(rows) + part_sums) * 4;
 }
 
-int64_t InterleaveBits(const dsv::LinearPanel& panel) {
+// Outputs of a strip: the fewer rows of weights take turns, the better the hardware fetches them;
+// tiles of rows that share them ask for more.
+int64_t StripOuts(int64_t rows) { return rows <= 16 ? kStrip / 2 : kStrip; }
+
+int64_t InterleaveBits(const dsv::LinearPanel& panel, int64_t strip_outs) {
   constexpr int64_t kPage = 4096;
   const int64_t row = StoredBytes(panel.weight->format, panel.weight->in);
   int64_t bits = 0;
-  while (row << (bits + 1) <= kPage && panel.outs % (kStrip << (bits + 1)) == 0) ++bits;
+  while (row << (bits + 1) <= kPage && panel.outs % (strip_outs << (bits + 1)) == 0) ++bits;
   return bits;
 }
 
@@ -211,9 +218,11 @@ class AmxPanel {
         width_(panel.rows < 16 ? panel.rows : 16),
         row_tiles_(TileCount(panel.rows, 16)),
         parts_(SplitsWeight(panel) ? kF32Parts : 1),
-        steps_(TileCount(in_, kStepIn)),
-        strips_(TileCount(panel.outs, kStrip)),
-        interleave_bits_(InterleaveBits(panel)),
+        step_in_(LineInputs(panel.weight->format)),
+        steps_(TileCount(in_, step_in_)),
+        strip_outs_(StripOuts(panel.rows)),
+        strips_(TileCount(panel.outs, strip_outs_)),
+        interleave_bits_(InterleaveBits(panel, strip_outs_)),
         interleave_(int64_t{1} << interleave_bits_),
         weights_(static_cast<uint16_t*>(panel.scratch)),
         sums_(reinterpret_cast<float*>(weights_ + WeightElements(panel.rows))),
@@ -221,7 +230,7 @@ class AmxPanel {
 
   void Run() {
     if (row_tiles_ <= kStripTiles && !panel_.keep_scale) {
-      for (int64_t strip = 0; strip < strips_; ++strip) RunStrip(strip);
+      RunStrips();
     } else {
       RunPieces();
     }
@@ -231,121 +240,147 @@ class AmxPanel {
 
  private:
   int64_t OutsOf(int64_t strip) const {
-    const int64_t rest = panel_.outs - strip * kStrip;
-    return rest < kStrip ? rest : kStrip;
+    const int64_t rest = panel_.outs - strip * strip_outs_;
+    return rest < strip_outs_ ? rest : strip_outs_;
   }
-  // Elements of a step's weights.
-  int64_t StepStride() const { return kStepIn / 32 * parts_ * 2 * kTileElements; }
-  // No more steps are kept than needed: they stay in the first-level cache.
-  uint16_t* WeightsOf(int64_t step) const { return weights_ + step % (kAhead + 1) * StepStride(); }
-  float* SumsOf(int64_t strip) const { return sums_ + strip * row_tiles_ * 32 * width_; }
+  // Elements of a part of a block of 32 inputs of a strip, and of a step's weights.
+  int64_t PartStride() const { return strip_outs_ * dsv::kTileK; }
+  int64_t StepStride() const { return step_in_ / dsv::kTileK * parts_ * PartStride(); }
+  float* SumsOf(int64_t strip) const { return sums_ + strip * row_tiles_ * strip_outs_ * width_; }
   int64_t BlocksOf(int64_t step) const {
-    return step + 1 < steps_ ? kStepIn / 32 : TileCount(in_ - step * kStepIn, 32);
+    const int64_t rest = in_ - step * step_in_;
+    return TileCount(rest < step_in_ ? rest : step_in_, dsv::kTileK);
   }
 
   // The first output of a strip; the others follow `interleave_` apart.
   int64_t FirstOf(int64_t strip) const {
     const int64_t group = strip >> interleave_bits_;
-    return panel_.first + group * interleave_ * kStrip + (strip & (interleave_ - 1));
+    return panel_.first + group * interleave_ * strip_outs_ + (strip & (interleave_ - 1));
   }
   // The sums of an output of the panel for a tile of rows.
   const float* SumsOf(int64_t out, int64_t row_tile) const {
-    const int64_t group = out / kStrip >> interleave_bits_;
-    const int64_t rest = out & (interleave_ * kStrip - 1);
+    const int64_t group = out / strip_outs_ >> interleave_bits_;
+    const int64_t rest = out & (interleave_ * strip_outs_ - 1);
     const int64_t strip = group * interleave_ + (rest & (interleave_ - 1));
-    return sums_ + ((strip * row_tiles_ + row_tile) * kStrip + (rest >> interleave_bits_)) * width_;
-  }
-
-  void ExpandStep(int64_t strip, int64_t step, uint16_t* weights) const {
-    const int64_t outs = OutsOf(strip);
-    const int64_t end = (step + 1) * kStepIn;
-    for (int64_t i = 0; i < outs; i += 16) {
-      const PieceOfPanel piece{FirstOf(strip) + i * interleave_, outs - i < 16 ? outs - i : 16,
-                               step * kStepIn, end < in_ ? end : in_, interleave_};
-      ExpandBf16Piece(panel_, tables_, piece,
-                      {weights + i / 16 * kTileElements, dsv::kTileK, 2 * kTileElements});
-    }
-  }
-
-  // The rows of a strip are as many streams, which the hardware alone follows too late. FP4 is bound
-  // by its expansion, and more instructions only cost.
-  void PrefetchStep(int64_t strip, int64_t step) const {
-    const dsv::MatrixView& w = *panel_.weight;
-    if (strip >= strips_ || w.format == dsv::MatrixFormat::kFp4E8M0) return;
-    const int64_t end = (step + 1) * kStepIn < in_ ? (step + 1) * kStepIn : in_;
-    const int64_t bytes = StoredBytes(w.format, end - step * kStepIn);
-    const int64_t outs = OutsOf(strip);
-    for (int64_t i = 0; i < outs; ++i) {
-      const std::byte* row = RowData(w, FirstOf(strip) + i * interleave_) +
-                             StoredBytes(w.format, step * kStepIn);
-      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b);
-    }
-  }
-
-  TilesJob JobOf(int64_t step, int64_t row_tile) const {
-    const int64_t block = step * (kStepIn / dsv::kTileK);
-    return {.a = WeightsOf(step),
-            .parts = parts_,
-            .b = static_cast<const uint16_t*>(panel_.x) + layout_.Offset(block, row_tile),
-            .b_row_stride = layout_.RowStride(block),
-            .width = width_};
-  }
-
-  // Few rows: their sums stay in tiles over all inputs. While a step is multiplied a later one is
-  // expanded: the core does both at once.
-  void RunStrip(int64_t strip) {
-    const bool two = OutsOf(strip) > 16;
-    switch (row_tiles_) {
-      case 1:
-        return two ? RunStripTiles<1, true>(strip) : RunStripTiles<1, false>(strip);
-      case 2:
-        return two ? RunStripTiles<2, true>(strip) : RunStripTiles<2, false>(strip);
-      default:
-        return two ? RunStripTiles<3, true>(strip) : RunStripTiles<3, false>(strip);
-    }
-  }
-
-  template <int kRowTiles, bool kTwo>
-  void RunStripTiles(int64_t strip) {
-    Configure<kRowTiles>();
-    ZeroSums<kRowTiles, kTwo>();
-    for (int64_t step = 0; step < steps_ + kAhead; ++step) {
-      if (step < steps_) {
-        PrefetchStep(step + 1 < steps_ ? strip : strip + 1, step + 1 < steps_ ? step + 1 : 0);
-        ExpandStep(strip, step, WeightsOf(step));
-      }
-      TileFence();
-      if (step >= kAhead) {
-        MultiplyTiles<kRowTiles, kTwo>(JobOf(step - kAhead, 0), BlocksOf(step - kAhead));
-      }
-    }
-    StoreTileSums<kRowTiles, kTwo>(SumsOf(strip), width_);
-    TileFence();
-  }
-
-  // Many rows: the weights of a piece of the inputs are expanded for all strips and stay in the
-  // second-level cache while the rows pass by.
-  void RunPieces() {
-    const int64_t piece_steps = panel_.keep_scale ? dsv::kFp8Block / kStepIn : kPieceSteps / parts_;
-    for (int64_t first = 0; first < steps_; first += piece_steps) {
-      const int64_t rest = steps_ - first;
-      const StepRange range{first, rest < piece_steps ? rest : piece_steps};
-      for (int64_t strip = 0; strip < strips_; ++strip) {
-        for (int64_t s = 0; s < range.count; ++s) {
-          const bool last = s + 1 == range.count;
-          PrefetchStep(last ? strip + 1 : strip, last ? first : first + s + 1);
-          ExpandStep(strip, first + s, PieceWeights(range, strip, s));
-        }
-      }
-      TileFence();
-      for (int64_t n = 0; n < row_tiles_; n += kStripTiles) MultiplyGroup(range, n);
-    }
+    return sums_ +
+           ((strip * row_tiles_ + row_tile) * strip_outs_ + (rest >> interleave_bits_)) * width_;
   }
 
   struct StepRange {
     int64_t first;
     int64_t count;
   };
+
+  int64_t BytesBefore(int64_t step) const {
+    const int64_t begin = step * step_in_;
+    return StoredBytes(panel_.weight->format, begin < in_ ? begin : in_);
+  }
+
+  // Of a range of steps the next bytes of the same rows are fetched; at its end the first ones of
+  // the next strip.
+  int64_t BytesAhead(int64_t strip, int64_t step, const StepRange& range) const {
+    const int64_t left = BytesBefore(range.first + range.count) - BytesBefore(step);
+    if (kAheadBytes < left) return kAheadBytes;
+    const int64_t rows = FirstOf(strip + 1) - FirstOf(strip);
+    return rows * BytesBefore(steps_) + kAheadBytes -
+           (BytesBefore(range.first + range.count) - BytesBefore(range.first));
+  }
+
+  void ExpandStep(int64_t strip, int64_t step, const StepRange& range, uint16_t* weights) const {
+    const int64_t outs = OutsOf(strip);
+    const int64_t end = (step + 1) * step_in_;
+    for (int64_t i = 0; i < outs; i += 16) {
+      const PieceOfPanel piece{.out = FirstOf(strip) + i * interleave_,
+                               .outs = outs - i < 16 ? outs - i : 16,
+                               .begin = step * step_in_,
+                               .end = end < in_ ? end : in_,
+                               .step = interleave_,
+                               .ahead = BytesAhead(strip, step, range)};
+      ExpandBf16Piece(panel_, tables_, piece,
+                      {weights + i / 16 * kTileElements, dsv::kTileK, PartStride()});
+    }
+  }
+
+  TilesJob JobOf(int64_t step, int64_t row_tile, const uint16_t* weights) const {
+    const int64_t block = step * (step_in_ / dsv::kTileK);
+    return {.a = weights,
+            .a_stride = PartStride(),
+            .parts = parts_,
+            .b = static_cast<const uint16_t*>(panel_.x) + layout_.Offset(block, row_tile),
+            .b_row_stride = layout_.RowStride(block),
+            .width = width_};
+  }
+
+  // Few rows: their sums stay in tiles over all inputs.
+  void RunStrips() {
+    switch (row_tiles_) {
+      case 1:
+        return RunStripsOf<1>();
+      case 2:
+        return RunStripsOf<2>();
+      default:
+        return RunStripsOf<3>();
+    }
+  }
+
+  // While a step is multiplied the next one is expanded, be it of the next strip: the core does
+  // both at once. No more than the two are kept: they stay in the first-level cache.
+  template <int kRowTiles>
+  void RunStripsOf() {
+    Configure<kRowTiles>();
+    uint16_t* weights = weights_;
+    uint16_t* others = weights_ + StepStride();
+    StripStep last{0, -1};
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      for (int64_t step = 0; step < steps_; ++step) {
+        ExpandStep(strip, step, {0, steps_}, weights);
+        if (last.step >= 0) MultiplyStep<kRowTiles>(last, others);
+        last = {strip, step};
+        uint16_t* const free = others;
+        others = weights;
+        weights = free;
+      }
+    }
+    MultiplyStep<kRowTiles>(last, others);
+  }
+
+  struct StripStep {
+    int64_t strip;
+    int64_t step;
+  };
+
+  template <int kRowTiles>
+  void MultiplyStep(const StripStep& at, const uint16_t* weights) const {
+    TileFence();
+    OutsOf(at.strip) > 16 ? MultiplyStepOf<kRowTiles, true>(at, weights)
+                          : MultiplyStepOf<kRowTiles, false>(at, weights);
+    TileFence();
+  }
+
+  template <int kRowTiles, bool kTwo>
+  void MultiplyStepOf(const StripStep& at, const uint16_t* weights) const {
+    if (at.step == 0) ZeroSums<kRowTiles, kTwo>();
+    MultiplyTiles<kRowTiles, kTwo>(JobOf(at.step, 0, weights), BlocksOf(at.step));
+    if (at.step + 1 == steps_) StoreTileSums<kRowTiles, kTwo>(SumsOf(at.strip), width_);
+  }
+
+  // Many rows: the weights of a piece of the inputs are expanded for all strips and stay in the
+  // second-level cache while the rows pass by.
+  void RunPieces() {
+    const int64_t piece_in = panel_.keep_scale ? dsv::kFp8Block : kPieceIn;
+    const int64_t piece_steps = piece_in / step_in_ / parts_;
+    for (int64_t first = 0; first < steps_; first += piece_steps) {
+      const int64_t rest = steps_ - first;
+      const StepRange range{first, rest < piece_steps ? rest : piece_steps};
+      for (int64_t strip = 0; strip < strips_; ++strip) {
+        for (int64_t s = 0; s < range.count; ++s) {
+          ExpandStep(strip, first + s, range, PieceWeights(range, strip, s));
+        }
+      }
+      TileFence();
+      for (int64_t n = 0; n < row_tiles_; n += kStripTiles) MultiplyGroup(range, n);
+    }
+  }
 
   uint16_t* PieceWeights(const StepRange& range, int64_t strip, int64_t step) const {
     return weights_ + (strip * range.count + step) * StepStride();
@@ -369,15 +404,14 @@ class AmxPanel {
   template <int kRowTiles, bool kTwo>
   void RunGroup(const StepRange& range, int64_t strip, int64_t row_tile) {
     Configure<kRowTiles>();
-    float* sums = SumsOf(strip) + row_tile * 32 * width_;
+    float* sums = SumsOf(strip) + row_tile * strip_outs_ * width_;
     if (panel_.keep_scale || range.first == 0) {
       ZeroSums<kRowTiles, kTwo>();
     } else {
       LoadSums<kRowTiles, kTwo>(sums, width_);
     }
     for (int64_t s = 0; s < range.count; ++s) {
-      TilesJob job = JobOf(range.first + s, row_tile);
-      job.a = PieceWeights(range, strip, s);
+      const TilesJob job = JobOf(range.first + s, row_tile, PieceWeights(range, strip, s));
       MultiplyTiles<kRowTiles, kTwo>(job, BlocksOf(range.first + s));
     }
     StoreTileSums<kRowTiles, kTwo>(panel_.keep_scale ? part_sums_ : sums, width_);
@@ -387,38 +421,42 @@ class AmxPanel {
 
   void AddPartSums(const StepRange& range, int64_t strip, int64_t tiles, float* sums) const {
     if (range.first == 0) {
-      __builtin_memset(sums, 0, static_cast<size_t>(tiles * 32 * width_) * 4);
+      __builtin_memset(sums, 0, static_cast<size_t>(tiles * strip_outs_ * width_) * 4);
     }
     for (int64_t r = 0; r < OutsOf(strip); ++r) {
-      const float scale = BlockScaleF32(*panel_.weight, FirstOf(strip) + r * interleave_,
-                                        range.first * kStepIn);
+      const float scale =
+          BlockScaleF32(*panel_.weight, FirstOf(strip) + r * interleave_, range.first * step_in_);
       for (int64_t n = 0; n < tiles; ++n) {
-        const int64_t at = (n * 32 + r) * width_;
+        const int64_t at = (n * strip_outs_ + r) * width_;
         AddScaled(part_sums_ + at, scale, width_, sums + at);
       }
     }
   }
 
   void Write() const {
+    if (panel_.rows == 1) return WriteRow();
     for (int64_t n = 0; n < row_tiles_; ++n) {
       const int64_t rows = panel_.rows - n * 16 < 16 ? panel_.rows - n * 16 : 16;
       for (int64_t i = 0; i < panel_.outs; i += 16) {
         const int64_t outs = panel_.outs - i < 16 ? panel_.outs - i : 16;
-        float* y = panel_.y + n * 16 * panel_.y_stride + i;
-        panel_.rows == 1 ? WriteRow(i, outs, y) : WriteTile(n, i, outs, rows, y);
+        WriteTile(n, i, outs, rows, panel_.y + n * 16 * panel_.y_stride + i);
       }
     }
   }
 
-  // Up to 16 outputs from `out` on for one row.
-  void WriteRow(int64_t out, int64_t outs, float* y) const {
-    for (int64_t r = 0; r < outs; ++r) {
-      const float sum = *SumsOf(out + r, 0);
-      y[r] = panel_.round_y ? dsv::RoundBf16(sum) : sum;
+  // One row: the sums of a strip lie together.
+  void WriteRow() const {
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i to = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(interleave_)));
+    for (int64_t strip = 0; strip < strips_; ++strip) {
+      const __mmask16 outs = FloatMask(OutsOf(strip));
+      const __m512 sums = _mm512_maskz_loadu_ps(outs, SumsOf(strip));
+      _mm512_mask_i32scatter_ps(panel_.y + (FirstOf(strip) - panel_.first), outs, to,
+                                panel_.round_y ? RoundLanesToBf16(sums) : sums, 4);
     }
   }
 
-  // The same for the rows of a tile.
+  // Up to 16 outputs from `out` on for the rows of a tile.
   void WriteTile(int64_t row_tile, int64_t out, int64_t outs, int64_t rows, float* y) const {
     __m512i tile[16];
     for (int64_t r = 0; r < 16; ++r) {
@@ -453,7 +491,9 @@ class AmxPanel {
   int64_t width_;
   int64_t row_tiles_;
   int64_t parts_;
+  int64_t step_in_;
   int64_t steps_;
+  int64_t strip_outs_;
   int64_t strips_;
   // Short rows that share a page of 4096 bytes go to different strips: what fetches memory ahead
   // follows one stream in a page, and so gets twice as much as with several rows in turn.

@@ -66,14 +66,35 @@ inline const std::byte* RowData(const dsv::MatrixView& w, int64_t row) {
   return w.data + StoredBytes(w.format, row * w.in);
 }
 
-// Inputs [begin, end) of the rows out, out + step, ...; `begin` is a multiple of 64.
+// Inputs of a row that lie in a line of memory, at least a block of 32.
+inline int64_t LineInputs(dsv::MatrixFormat format) {
+  switch (format) {
+    case dsv::MatrixFormat::kFp4E8M0:
+      return 128;
+    case dsv::MatrixFormat::kFp8E8M0:
+    case dsv::MatrixFormat::kFp8F32:
+      return 64;
+    default:
+      return 32;
+  }
+}
+
+// Inputs [begin, end) of the rows out, out + step, ...; `begin` is a multiple of LineInputs.
 struct PieceOfPanel {
   int64_t out;
   int64_t outs;
   int64_t begin;
   int64_t end;
   int64_t step = 1;
+  int64_t ahead = 0;  // bytes from what is expanded to what is fetched meanwhile, if any
 };
+
+// The loads of an expansion and the fetches of a later one share the time best if they take turns.
+inline void FetchAhead(const void* data, int64_t ahead, int64_t bytes) {
+  if (ahead == 0) return;
+  const std::byte* const first = static_cast<const std::byte*>(data) + ahead;
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(first + b);
+}
 
 // Where a piece is expanded to: blocks of 32 inputs, in elements apart.
 struct PieceLayout {
@@ -82,10 +103,12 @@ struct PieceLayout {
   int64_t block_stride;
 };
 
-// Calls body with the count, which the compiler knows if it is the usual one.
-template <class Body>
+// Calls body with the count, which the compiler knows if it is a usual one.
+template <int64_t kLineInputs, class Body>
 inline void WithCount(int64_t count, const Body& body) {
-  if (count == dsv::kFp8Block) {
+  if (count == kLineInputs) {
+    body(kLineInputs);
+  } else if (count == dsv::kFp8Block) {
     body(dsv::kFp8Block);
   } else {
     body(count);
@@ -112,12 +135,14 @@ void ExpandFp8Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& tables
       uint16_t* out = layout.values + i * layout.row_stride +
                       (k - piece.begin) / kHalfLanes * layout.block_stride;
       const int64_t rows = last - i;
-      WithCount(count, [&](int64_t n) __attribute__((always_inline)) {
-        for (int64_t r = 0; r < rows; ++r) {
-          ExpandE4m3Row(data + r * piece.step * w.in, n, lookup, out + r * layout.row_stride,
-                        layout.block_stride);
-        }
-      });
+      WithCount<64>(
+          count, [&](int64_t n) __attribute__((always_inline)) {
+            for (int64_t r = 0; r < rows; ++r) {
+              const std::byte* const bytes = data + r * piece.step * w.in;
+              FetchAhead(bytes, piece.ahead, n);
+              ExpandE4m3Row(bytes, n, lookup, out + r * layout.row_stride, layout.block_stride);
+            }
+          });
       i = last;
     }
   }
@@ -140,14 +165,18 @@ void ExpandFp4Piece(const dsv::MatrixView& w, const dsv::Bf16Tables& tables,
   const std::byte* data = RowData(w, piece.out) + piece.begin / 2;
   const auto* scales = reinterpret_cast<const uint8_t*>(w.scale) +
                        (piece.out * w.in + piece.begin) / dsv::kFp4Block;
+  constexpr int64_t kBytesOfScale = dsv::kFp4Block / 2;
   const int64_t data_stride = piece.step * (w.in / 2);
   const int64_t scale_stride = piece.step * (w.in / dsv::kFp4Block);
-  WithCount(piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
-    for (int64_t i = 0; i < piece.outs; ++i) {
-      ExpandE2m1Row(data + i * data_stride, scales + i * scale_stride, n, tables,
-                    layout.values + i * layout.row_stride, layout.block_stride);
-    }
-  });
+  WithCount<128>(
+      piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
+        for (int64_t i = 0; i < piece.outs; ++i) {
+          FetchAhead(data + i * data_stride, piece.ahead, n / 2);
+          FetchAhead(scales + i * scale_stride, piece.ahead / kBytesOfScale, 1);
+          ExpandE2m1Row(data + i * data_stride, scales + i * scale_stride, n, tables,
+                        layout.values + i * layout.row_stride, layout.block_stride);
+        }
+      });
 }
 
 // Inputs of an F32 row, or of a kFp8F32 row whose scale is multiplied in.
@@ -173,17 +202,23 @@ void ExpandBf16Piece(const dsv::LinearPanel& panel, const dsv::Bf16Tables& table
   if (by_table) return ExpandFp8Piece(panel, tables, piece, layout);
   if (w.format == dsv::MatrixFormat::kBF16) {
     const std::byte* data = RowData(w, piece.out) + piece.begin * 2;
-    WithCount(piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
-      for (int64_t i = 0; i < piece.outs; ++i) {
-        CopyBf16Row(data + i * piece.step * w.in * 2, n, layout.values + i * layout.row_stride,
-                    layout.block_stride);
-      }
-    });
+    WithCount<32>(
+        piece.end - piece.begin, [&](int64_t n) __attribute__((always_inline)) {
+          for (int64_t i = 0; i < piece.outs; ++i) {
+            const std::byte* const bytes = data + i * piece.step * w.in * 2;
+            FetchAhead(bytes, piece.ahead, n * 2);
+            CopyBf16Row(bytes, n, layout.values + i * layout.row_stride, layout.block_stride);
+          }
+        });
     return;
   }
+  const int64_t count = piece.end - piece.begin;
   for (int64_t i = 0; i < piece.outs; ++i) {
-    ExpandRowToBf16(panel, piece.out + i * piece.step, piece.begin, piece.end - piece.begin,
-                    layout.values + i * layout.row_stride, layout.block_stride);
+    const int64_t row = piece.out + i * piece.step;
+    FetchAhead(RowData(w, row) + StoredBytes(w.format, piece.begin), piece.ahead,
+               StoredBytes(w.format, count));
+    ExpandRowToBf16(panel, row, piece.begin, count, layout.values + i * layout.row_stride,
+                    layout.block_stride);
   }
 }
 
