@@ -174,14 +174,16 @@ Status Run(const std::filesystem::path& directory, int64_t tokens, int64_t slice
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     DSV_TRY(session.SaveAs("million"));
     const dsv4::MemoryInfo memory = engine.memory();
-    const int64_t rss = StatusField("VmRSS:");
+    // Weights and restored rows are mapped files, which RssAnon leaves out.
+    const int64_t anonymous = StatusField("RssAnon:");
     const Json line{{"tokens", session.size()},
                     {"seconds", seconds},
                     {"tokens_per_second", static_cast<double>(next.size()) / seconds},
-                    {"rss", rss},
+                    {"rss", StatusField("VmRSS:")},
+                    {"rss_anonymous", anonymous},
                     {"held", memory.held},
                     {"weights", memory.weights},
-                    {"rss_beyond_held_and_weights", rss - memory.held - memory.weights}};
+                    {"anonymous_beyond_held", anonymous - memory.held}};
     record << line.dump() << std::endl;
     std::puts(line.dump().c_str());
     std::fflush(stdout);
