@@ -195,11 +195,7 @@ struct Bf16ProductJob {
 struct Bf16Kernels {
   PanelKernels panels;
   void (*product)(const Bf16ProductJob& job);
-  // Stored elements to bf16, exactly; n elements of a row whose bytes need no alignment.
-  void (*expand_e4m3)(const void* data, int64_t n, const Bf16Tables::E4m3& table, uint16_t* out);
-  // A scale for every 32 elements, n a multiple of 32.
-  void (*expand_e2m1)(const void* data, const uint8_t* scales, int64_t n, const Bf16Tables& tables,
-                      uint16_t* out);
+  // n stored elements, whose bytes need no alignment.
   void (*copy_bf16)(const void* data, int64_t n, uint16_t* out);
   // Floats to the nearest bf16.
   void (*round)(const float* x, int64_t n, uint16_t* out);

@@ -58,11 +58,6 @@ inline void ExpandE4m3Row(const void* data, int64_t n, const E4m3Lookup& lookup,
   if (n > kHalfLanes) _mm512_storeu_si512(out + stride, second);
 }
 
-void ExpandE4m3ToBf16(const void* data, int64_t n, const dsv::Bf16Tables::E4m3& table,
-                      uint16_t* out) {
-  ExpandE4m3Row(data, n, E4m3Lookup(table), out, kHalfLanes);
-}
-
 // 32 packed codes to 32 values, in order.
 inline __m512i LookUpE2m1(const void* codes, const dsv::Bf16Tables::E2m1& table) {
   const __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(codes)));
@@ -86,11 +81,6 @@ inline void ExpandE2m1Row(const void* data, const uint8_t* scales, int64_t n,
     _mm512_storeu_si512(out + stride, second);
   }
   if (n > 0) _mm512_storeu_si512(out, LookUpE2m1(bytes, tables.e2m1[scales[0]]));
-}
-
-void ExpandE2m1ToBf16(const void* data, const uint8_t* scales, int64_t n,
-                      const dsv::Bf16Tables& tables, uint16_t* out) {
-  ExpandE2m1Row(data, scales, n, tables, out, kHalfLanes);
 }
 
 inline void CopyBf16Row(const void* data, int64_t n, uint16_t* out, int64_t stride) {
@@ -190,8 +180,6 @@ constexpr dsv::Bf16Kernels TableOfBf16(const dsv::PanelKernels& panels,
                                        void (*product)(const dsv::Bf16ProductJob& job)) {
   return {.panels = panels,
           .product = product,
-          .expand_e4m3 = ExpandE4m3ToBf16,
-          .expand_e2m1 = ExpandE2m1ToBf16,
           .copy_bf16 = CopyBf16,
           .round = RoundToBf16,
           .pack_columns = PackColumnTiles};
