@@ -51,7 +51,9 @@ class BlockLayout {
 };
 
 struct RowBlock {
-  // What every read asks for lies in one line of memory.
+  std::array<int32_t, kBlockTokens> tokens{};  // input ids; set when the block is full
+  // Keeps `rows` alive: memory of its own or a mapped file, in which case nothing writes there.
+  std::shared_ptr<const void> memory;
   std::byte* rows = nullptr;  // [layout.bytes], aligned to 64 bytes
   // Of a mapped file: whether a part of the layout holds what was stored. Asked before its rows are
   // first read, so that a session is ready before its file has been read; null elsewhere.
@@ -63,11 +65,6 @@ struct RowBlock {
  private:
   mutable std::array<std::atomic<uint64_t>, 16> verified_{};  // a bit for each part
   mutable std::atomic<bool> is_damaged_ = false;
-
- public:
-  // Keeps `rows` alive: memory of its own or a mapped file, in which case nothing writes there.
-  std::shared_ptr<const void> memory;
-  std::array<int32_t, kBlockTokens> tokens{};  // input ids; set when the block is full
 };
 
 // Bytes of all blocks that exist in memory, shared ones counted once.
