@@ -83,7 +83,7 @@ TEST(SessionState, GrowsByWholeBlocksAndKeepsAConstantTail) {
 // A copy goes on without the original, which keeps what it had.
 TEST(SessionState, CopiesShareFullBlocksOnly) {
   const TestModel model("flash-tiny");
-  for (const size_t tokens : {size_t{1}, size_t{100}, size_t{128}, size_t{130}, size_t{300}}) {
+  for (const size_t tokens : {1U, 100U, 128U, 130U, 300U}) {
     SessionState state = StateAfter(model, {tokens});
     const SessionState copy = state.Copy();
     ASSERT_EQ(copy.tokens(), state.tokens());

@@ -85,7 +85,7 @@ class StoredSessions : public ::testing::Test {
 
 TEST_F(StoredSessions, GoOnInALaterRunFromEveryCut) {
   const Tokens next = Text(9, 150);
-  for (const size_t size : {1, 3, 4, 127, 128, 129, 255, 256, 300}) {
+  for (const size_t size : {1U, 3U, 4U, 127U, 128U, 129U, 255U, 256U, 300U}) {
     const Tokens text = Text(static_cast<uint32_t>(size), size);
     {
       const Engine engine = Open();
@@ -113,7 +113,7 @@ TEST_F(StoredSessions, SyncRestoresTheLongestPrefix) {
   {
     const Engine engine = Open();
     Session session = engine.NewSession().value();
-    for (const size_t end : {200, 384, 500, 700}) {
+    for (const size_t end : {200U, 384U, 500U, 700U}) {
       const auto begin = static_cast<size_t>(session.size());
       ASSERT_TRUE(session.Append(std::span(text).subspan(begin, end - begin)));
       ASSERT_TRUE(session.Save());
@@ -257,7 +257,7 @@ TEST_F(StoredSessions, AnInterimStateGoesWhenTheNextIsSaved) {
   const Engine engine = Open();
   const Tokens text = Text(1, 600);
   Session session = engine.NewSession().value();
-  for (const size_t end : {100, 200, 300}) {
+  for (const size_t end : {100U, 200U, 300U}) {
     const auto begin = static_cast<size_t>(session.size());
     ASSERT_TRUE(session.Append(std::span(text).subspan(begin, end - begin)));
     ASSERT_TRUE(session.Save(/*interim=*/true));
