@@ -15,7 +15,8 @@ namespace {
 // Below this many multiply-adds a loop is cheaper on one thread than across threads.
 constexpr int64_t kSerialWork = 1 << 14;
 constexpr int64_t kTasksPerThread = 4;
-constexpr int64_t kOutsGrain = 128;
+constexpr int64_t kTaskWork = 1 << 17;  // weights that are worth a task of their own
+constexpr int64_t kMaxGrain = 128;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -48,13 +49,15 @@ class MatMulRun {
   MatMulRun(const OpContext& context, LinearKind kind, std::span<const MatMulJob> jobs)
       : context_(context), kind_(kind), panels_(PanelsOf(context)) {
     int64_t all_outs = 0;
+    int64_t grain = kMaxGrain;
     for (const MatMulJob& job : jobs) {
       work_ += job.rows * (job.out_end - job.out_begin) * job.weight->in;
       all_outs += job.out_end - job.out_begin;
+      grain = std::min(grain, CeilDiv(kTaskWork, job.weight->in * kTileSize + 1) * kTileSize);
     }
     // Long tasks read weights in long pieces, but every thread should get a few.
     const int64_t share = CeilDiv(all_outs, context.pool.size() * kTasksPerThread);
-    const int64_t wanted = CeilDiv(share, kOutsGrain) * kOutsGrain;
+    const int64_t wanted = CeilDiv(share, grain) * grain;
     for (const MatMulJob& job : jobs) {
       for (int64_t row = 0; row < job.rows; row += kPanelRows) {
         const size_t packed = AddRows(job, row);
