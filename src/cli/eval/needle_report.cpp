@@ -80,9 +80,10 @@ std::string NeedleTable(const std::vector<DocumentResult>& results) {
                         Percent(tally.total > 0 ? tally.Share() : 0), Percent(interval.low),
                         Percent(interval.high),
                         static_cast<double>(summary.tokens) / std::max(summary.read_seconds, 1e-9));
-    const bool repeats = std::any_of(results.begin(), results.end(), [&](const auto& result) {
+    const auto is_repeated = [length = length](const DocumentResult& result) {
       return result.length == length && result.rounds > 1;
-    });
+    };
+    const bool repeats = std::any_of(results.begin(), results.end(), is_repeated);
     if (repeats) repeating += (repeating.empty() ? "" : ", ") + ShortTokens(length);
   }
   if (!repeating.empty()) {

@@ -152,8 +152,10 @@ Figure WorkFigure() {
   for (const auto& [name, config] :
        {std::pair{"V4-Pro", ProConfig()}, std::pair{"V4-Flash", FlashConfig()}}) {
     const int64_t active = CountParameters(config, DraftKind::kNone).active;
-    figure.series.push_back(FormulaSeries(
-        name, [&](int64_t tokens) { return CountFlops(config, active, tokens).Total(); }));
+    const auto flops = [&config = config, active](int64_t tokens) {
+      return CountFlops(config, active, tokens).Total();
+    };
+    figure.series.push_back(FormulaSeries(name, flops));
   }
   figure.subtitle = "A multiply-add counts 2; " + Shares(figure.series);
   return figure;
