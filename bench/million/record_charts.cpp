@@ -55,7 +55,7 @@ Status Write(const std::filesystem::path& path, const std::string& title, double
 Status DrawRecord(const std::filesystem::path& directory) {
   constexpr auto kLine = ChartSeries::Style::kLine;
   ChartSeries time{.name = "reading", .style = kLine};
-  ChartSeries resident{.name = "anonymous memory", .style = kLine};
+  ChartSeries anonymous{.name = "anonymous memory", .style = kLine};
   ChartSeries held{.name = "rows and tails", .style = kLine, .colour = 1};
   ChartSeries beyond{.name = "the difference", .style = kLine, .colour = 2};
   double tokens = 0;
@@ -65,12 +65,13 @@ Status DrawRecord(const std::filesystem::path& directory) {
     const auto number = [&line](const char* key) { return line.value(key, 0.0); };
     tokens = number("tokens");
     time.points.push_back({tokens, 1e3 / number("tokens_per_second")});
-    resident.points.push_back({tokens, number("rss_anonymous") / 1e6});
+    anonymous.points.push_back({tokens, number("rss_anonymous") / 1e6});
     held.points.push_back({tokens, number("held") / 1e6});
     beyond.points.push_back({tokens, number("anonymous_beyond_held") / 1e6});
   }
   DSV_TRY(Write(directory / "time.svg", "Time per token", tokens, "ms per token", {time}));
-  return Write(directory / "memory.svg", "Memory of the process", tokens, "MB", {resident, held, beyond});
+  return Write(directory / "memory.svg", "Memory of the process", tokens, "MB",
+               {anonymous, held, beyond});
 }
 
 }  // namespace dsv

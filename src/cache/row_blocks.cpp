@@ -69,7 +69,6 @@ RowBlocks RowBlocks::Copy() const {
   RowBlocks copy(block_bytes_, held_);
   copy.blank_ = blank_;
   copy.full_ = full_;
-  copy.full_rows_ = full_rows_;
   copy.rest_.assign(rest_.begin(), rest_.end());
   for (const auto& block : filling_) {
     copy.filling_.push_back(NewBlock());
@@ -94,7 +93,6 @@ bool RowBlock::Holds(size_t part) const {
 const std::byte* RowBlocks::Read(int64_t index, size_t part) const {
   const auto full = std::ssize(full_);
   if (index >= full) return filling_[static_cast<size_t>(index - full)]->rows;
-  if (const std::byte* rows = full_rows_[static_cast<size_t>(index)]) return rows;
   const RowBlock& block = *full_[static_cast<size_t>(index)];
   return block.Holds(part) ? block.rows : nullptr;
 }
@@ -132,7 +130,7 @@ void RowBlocks::Advance(std::span<const int32_t> tokens) {
     if (std::ssize(rest_) < kBlockTokens) return;
     Write(std::ssize(full_));  // models without compressed layers have written nothing
     std::copy(rest_.begin(), rest_.end(), filling_.front()->tokens.begin());
-    AddFull(std::move(filling_.front()));
+    full_.push_back(std::move(filling_.front()));
     filling_.erase(filling_.begin());
     rest_.clear();
   }
@@ -141,11 +139,6 @@ void RowBlocks::Advance(std::span<const int32_t> tokens) {
 void RowBlocks::Share(std::shared_ptr<const RowBlock> block) {
   DSV_CHECK(filling_.empty() && rest_.empty());
   if (block->verify && blank_ == nullptr) blank_ = NewBlock();
-  AddFull(std::move(block));
-}
-
-void RowBlocks::AddFull(std::shared_ptr<const RowBlock> block) {
-  full_rows_.push_back(block->verify ? nullptr : block->rows);
   full_.push_back(std::move(block));
 }
 
@@ -175,8 +168,7 @@ std::vector<int32_t> RowBlocks::Tokens() const {
 int64_t RowBlocks::Bytes() const {
   constexpr auto kOverhead = static_cast<int64_t>(sizeof(RowBlock));
   return (std::ssize(full_) + std::ssize(filling_)) * (block_bytes_ + kOverhead) +
-         static_cast<int64_t>(full_.capacity() * sizeof(full_[0]) +
-                              full_rows_.capacity() * sizeof(full_rows_[0]) + rest_.capacity() * 4);
+         static_cast<int64_t>(full_.capacity() * sizeof(full_[0]) + rest_.capacity() * 4);
 }
 
 RowStore RowStore::In(RowBlocks& blocks) const {

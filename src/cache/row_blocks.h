@@ -104,14 +104,11 @@ class RowBlocks {
 
  private:
   std::unique_ptr<RowBlock> NewBlock() const;
-  void AddFull(std::shared_ptr<const RowBlock> block);
 
   int64_t block_bytes_;
   std::shared_ptr<BlockCount> held_;
   std::shared_ptr<const RowBlock> blank_;  // made with the first mapped block
   std::vector<std::shared_ptr<const RowBlock>> full_;
-  // Their rows, so that a scan of many need not touch the blocks; null if they are to be verified.
-  std::vector<const std::byte*> full_rows_;
   std::vector<std::unique_ptr<RowBlock>> filling_;  // more than one only during a pass
   std::vector<int32_t> rest_;                       // fewer than kBlockTokens
 };
